@@ -1,0 +1,190 @@
+"""The energy interface: what every potential is, and the three entries every engine calls.
+
+A potential is a pytree (an `equinox.Module`): its array fields are its parameters, its
+static fields its settings. So a potential is passed to a jitted function like any array,
+and its `energy` is a pure function of (parameters, configuration, neighbours).
+"""
+
+from abc import abstractmethod
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from thermosearch.configuration import Array, Configuration
+
+
+class Neighbours(NamedTuple):
+    """Padded list of the neighbours of every atom, periodic images counted one by one.
+
+    A list may hold pairs beyond the cutoff (a skin): a potential gives exactly zero there by
+    itself.
+
+    Attributes
+    ----------
+    index : (n, m) int32
+        Atom of each neighbour; `n`, one past the last atom, marks an empty slot.
+    shift : (n, m, 3) int32
+        Lattice translation S of the neighbour: r_ij = r_j + S @ cell - r_i.
+    reverse : (n, m) int32
+        Flat slot `k * m + l` of the mirrored pair (j, i, -S), so that forces are gathered
+        instead of scattered; `n * m` in an empty slot.
+    needed : () int32
+        Slots the fullest atom would have needed. The list is complete only if `needed <= m`.
+    """
+
+    index: Int[Array, "*batch n m"]
+    shift: Int[Array, "*batch n m 3"]
+    reverse: Int[Array, "*batch n m"]
+    needed: Int[Array, "*batch"]
+
+
+class Properties(NamedTuple):
+    """What an evaluation gives; `None` where it was not asked for.
+
+    Attributes
+    ----------
+    energy : () float64
+        Total energy, eV.
+    forces : (n, 3) float64 or None
+        eV/A; zero on padding atoms.
+    stress : (3, 3) float64 or None
+        Symmetric, eV/A^3, positive in tension (ASE sign).
+    """
+
+    energy: Float[Array, "*batch"]
+    forces: Float[Array, "*batch n 3"] | None = None
+    stress: Float[Array, "*batch 3 3"] | None = None
+
+
+class Potential(eqx.Module):
+    """Base of all potentials; a new one implements `energy` and the three settings.
+
+    Attributes
+    ----------
+    cutoff : float or None
+        Radius within which neighbours are needed, A; None for none (the potential then
+        ignores the list it is given).
+    elements : tuple of int or None
+        Atomic numbers it knows; None for any.
+    units : {"eV", "reduced"}
+        "reduced" potentials have k_B = 1 and no physical length.
+    """
+
+    cutoff: eqx.AbstractVar[float | None]
+    elements: eqx.AbstractVar[tuple[int, ...] | None]
+    units: eqx.AbstractVar[Literal["eV", "reduced"]]
+
+    @abstractmethod
+    def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
+        """Total energy of one configuration.
+
+        Parameters
+        ----------
+        configuration : Configuration
+            `n` atoms.
+        neighbours : Neighbours
+            All pairs within `cutoff` (more are allowed).
+
+        Returns
+        -------
+        () float64
+            Total energy. Padding atoms contribute exactly zero.
+        """
+
+
+class Committee(Potential):
+    """A potential with M members: its `energy` is their mean."""
+
+    @abstractmethod
+    def member_energies(
+        self, configuration: Configuration, neighbours: Neighbours
+    ) -> Float[Array, " members"]:
+        """Total energies of the members, (M,) float64; their mean is `energy`."""
+
+
+def pair_vectors(
+    configuration: Configuration, neighbours: Neighbours
+) -> tuple[Float[Array, "n m 3"], Bool[Array, "n m"]]:
+    """Vectors r_ij = r_j + S @ cell - r_i of every slot, and which slots are filled.
+
+    Empty slots hold the vector (1, 1, 1), so that a norm and its gradient stay finite.
+    Differentiable in positions and cell.
+    """
+    filled = neighbours.index < configuration.positions.shape[0]
+    vectors = _slot_vectors(configuration.positions, configuration.cell, neighbours)
+    return jnp.where(filled[..., None], vectors, 1.0), filled
+
+
+@jax.custom_vjp
+def _slot_vectors(
+    positions: Float[Array, "n 3"], cell: Float[Array, "3 3"], neighbours: Neighbours
+) -> Float[Array, "n m 3"]:
+    partners = positions.at[neighbours.index].get(mode="clip")
+    return partners - positions[:, None, :] + neighbours.shift.astype(cell.dtype) @ cell
+
+
+def _slot_vectors_forward(
+    positions: Float[Array, "n 3"], cell: Float[Array, "3 3"], neighbours: Neighbours
+) -> tuple[Float[Array, "n m 3"], Neighbours]:
+    return _slot_vectors(positions, cell, neighbours), neighbours
+
+
+def _slot_vectors_backward(
+    neighbours: Neighbours, by_vectors: Float[Array, "n m 3"]
+) -> tuple[Float[Array, "n 3"], Float[Array, "3 3"], None]:
+    # Every pair stands in both rows, so the scatter to the partner is a gather of the
+    # mirrored slot: XLA's scatter on CPU is several times slower.
+    filled = (neighbours.index < by_vectors.shape[0])[..., None]
+    own = jnp.where(filled, by_vectors, 0.0)
+    mirrored = own.reshape(-1, 3).at[neighbours.reverse].get(mode="fill", fill_value=0.0)
+    by_positions = jnp.sum(mirrored - own, axis=1)
+    by_cell = jnp.einsum("nma,nmb->ab", neighbours.shift.astype(own.dtype), own)
+    return by_positions, by_cell, None
+
+
+_slot_vectors.defvjp(_slot_vectors_forward, _slot_vectors_backward)
+
+
+def energy(
+    potential: Potential, configuration: Configuration, neighbours: Neighbours
+) -> Properties:
+    """Energy alone: the entry of a Monte Carlo move, which must not pay for forces."""
+    return Properties(potential.energy(configuration, neighbours))
+
+
+def energy_forces(
+    potential: Potential, configuration: Configuration, neighbours: Neighbours
+) -> Properties:
+    """Energy and forces F = -dE/dr by one reverse pass."""
+
+    def of_positions(positions: Float[Array, "n 3"]) -> Float[Array, ""]:
+        return potential.energy(configuration._replace(positions=positions), neighbours)
+
+    value, gradient = jax.value_and_grad(of_positions)(configuration.positions)
+    return Properties(value, -gradient)
+
+
+def energy_forces_stress(
+    potential: Potential, configuration: Configuration, neighbours: Neighbours
+) -> Properties:
+    """Energy, forces and stress by one reverse pass.
+
+    With positions and cell both strained, r -> r (1 + e) and h -> h (1 + e), the stress is
+    sigma = (r^T dE/dr + h^T dE/dh) / V, symmetrised.
+    """
+
+    def of_geometry(
+        positions: Float[Array, "n 3"], cell: Float[Array, "3 3"]
+    ) -> Float[Array, ""]:
+        strained = configuration._replace(positions=positions, cell=cell)
+        return potential.energy(strained, neighbours)
+
+    value, (by_positions, by_cell) = jax.value_and_grad(of_geometry, argnums=(0, 1))(
+        configuration.positions, configuration.cell
+    )
+    virial = configuration.positions.T @ by_positions + configuration.cell.T @ by_cell
+    volume = jnp.abs(jnp.linalg.det(configuration.cell))
+    return Properties(value, -by_positions, (virial + virial.T) / (2.0 * volume))
