@@ -176,9 +176,7 @@ def energy_forces_stress(
     sigma = (r^T dE/dr + h^T dE/dh) / V, symmetrised.
     """
 
-    def of_geometry(
-        positions: Float[Array, "n 3"], cell: Float[Array, "3 3"]
-    ) -> Float[Array, ""]:
+    def of_geometry(positions: Float[Array, "n 3"], cell: Float[Array, "3 3"]) -> Float[Array, ""]:
         strained = configuration._replace(positions=positions, cell=cell)
         return potential.energy(strained, neighbours)
 

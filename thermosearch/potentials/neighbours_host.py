@@ -1,0 +1,74 @@
+"""Neighbour lists made on the host: any size of cell, any mixture of periodic directions."""
+
+import numpy as np
+from jaxtyping import Int
+
+from thermosearch.configuration import Configuration, pairs_within
+from thermosearch.potentials.interface import Neighbours
+
+
+def host_neighbours(
+    configuration: Configuration, cutoff: float | None, capacity: int | None = None
+) -> Neighbours:
+    """List all neighbours within a cutoff in padded arrays, every periodic image counted.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        One configuration of `n` atoms, padding included; padding atoms have no neighbours.
+    cutoff : float or None
+        A (or the potential's length); None gives an empty list; infinity is allowed where no
+        direction is periodic.
+    capacity : int, optional
+        Slots an atom; just enough for the fullest atom by default. If it is too small, the list
+        is incomplete and says so by `needed > capacity`.
+
+    Returns
+    -------
+    Neighbours
+        numpy arrays.
+    """
+    n = len(configuration.numbers)
+    if cutoff is None:
+        return _padded(n, *_NO_PAIRS, capacity=capacity)
+    i, j, shift, _ = pairs_within(configuration, cutoff)
+    return _padded(n, i, j, shift, capacity=capacity)
+
+
+_NO_PAIRS = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int32))
+
+
+def _padded(
+    n: int,
+    i: Int[np.ndarray, " pairs"],
+    j: Int[np.ndarray, " pairs"],
+    shift: Int[np.ndarray, "pairs 3"],
+    *,
+    capacity: int | None,
+) -> Neighbours:
+    """Both directions of every pair (i, j, S) in the rows of i and j, each knowing its mirror."""
+    pairs = len(i)
+    row, partner = np.concatenate((i, j)), np.concatenate((j, i))
+    counts = np.bincount(row, minlength=n)
+    needed = int(counts.max(initial=0))
+    m = max(needed, 1) if capacity is None else capacity
+
+    order = np.argsort(row, kind="stable")
+    column = np.empty(2 * pairs, np.int64)
+    column[order] = np.arange(2 * pairs) - np.repeat(np.cumsum(counts) - counts, counts)
+    fits = column < m
+    slot = np.where(fits, row * m + column, n * m)
+    mirror = np.roll(slot, pairs)
+
+    index = np.full(n * m, n, np.int32)
+    shifts = np.zeros((n * m, 3), np.int32)
+    reverse = np.full(n * m, n * m, np.int32)
+    index[slot[fits]] = partner[fits]
+    shifts[slot[fits]] = np.concatenate((shift, -shift))[fits]
+    reverse[slot[fits]] = mirror[fits]
+    return Neighbours(
+        index=index.reshape(n, m),
+        shift=shifts.reshape(n, m, 3),
+        reverse=reverse.reshape(n, m),
+        needed=np.asarray(needed, np.int32),
+    )
