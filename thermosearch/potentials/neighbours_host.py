@@ -72,3 +72,25 @@ def _padded(
         reverse=reverse.reshape(n, m),
         needed=np.asarray(needed, np.int32),
     )
+
+
+def widen(neighbours: Neighbours, capacity: int) -> Neighbours:
+    """Append empty slots to a complete list until every atom has `capacity` of them.
+
+    Raises
+    ------
+    ValueError
+        If the list is incomplete or already wider.
+    """
+    n, m = neighbours.index.shape
+    if not neighbours.needed <= m <= capacity:
+        raise ValueError(f"cannot widen {m} slots ({neighbours.needed} needed) to {capacity}")
+    more = (0, capacity - m)
+    row, column = np.divmod(np.asarray(neighbours.reverse), m)
+    reverse = np.where(row < n, row * capacity + column, n * capacity).astype(np.int32)
+    return Neighbours(
+        index=np.pad(neighbours.index, ((0, 0), more), constant_values=n),
+        shift=np.pad(neighbours.shift, ((0, 0), more, (0, 0))),
+        reverse=np.pad(reverse, ((0, 0), more), constant_values=n * capacity),
+        needed=neighbours.needed,
+    )
