@@ -1,0 +1,1 @@
+"""Training of neural potentials: batches, losses, optimiser, loop."""
