@@ -1,0 +1,364 @@
+"""Readers of reference data: each format written by ASE or by hand and read back."""
+
+import io
+import logging
+from pathlib import Path
+
+import ase.db
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import bulk
+from ase.calculators.calculator import Calculator
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from thermosearch.dataset import Dataset, read_dataset
+from thermosearch.runtime.errors import InputError
+
+
+def labelled(count: int = 3) -> list[Atoms]:
+    """Rattled, compressed and sheared Cu-Au cells with EMT's energies, forces and stress."""
+    frames = []
+    for seed in range(count):
+        atoms = bulk("Cu", cubic=True)
+        atoms.symbols[0] = "Au"
+        strain = np.array([[0.96, 0.02, 0.0], [0.0, 0.97, 0.01], [0.0, 0.0, 0.95]])
+        atoms.set_cell(atoms.cell @ strain, scale_atoms=True)
+        atoms.rattle(0.1, seed=seed)
+        frames.append(frozen(atoms, EMT()))
+    return frames
+
+
+def frozen(atoms: Atoms, calculator: Calculator) -> Atoms:
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    results = {
+        "energy": atoms.get_potential_energy(),
+        "forces": atoms.get_forces(),
+        "stress": atoms.get_stress(),
+    }
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def assert_same(dataset: Dataset, frames: list[Atoms], tolerance: float = 1e-7) -> None:
+    assert len(dataset) == len(frames)
+    for found, atoms in zip(dataset, frames, strict=True):
+        configuration = found.configuration
+        np.testing.assert_array_equal(configuration.numbers, atoms.numbers)
+        np.testing.assert_allclose(configuration.positions, atoms.positions, atol=tolerance)
+        np.testing.assert_allclose(configuration.cell, atoms.cell[:], atol=tolerance)
+        np.testing.assert_array_equal(configuration.pbc, atoms.pbc)
+        assert found.energy == pytest.approx(atoms.get_potential_energy(), abs=tolerance)
+        np.testing.assert_allclose(found.forces, atoms.get_forces(), atol=tolerance)
+        if found.stress is not None:
+            expected = atoms.get_stress(voigt=False)
+            np.testing.assert_allclose(found.stress, expected, atol=tolerance)
+
+
+def write_npz(path: Path, frames: list[Atoms], **changes: np.ndarray) -> None:
+    arrays = {
+        "positions": np.array([a.positions for a in frames]),
+        "numbers": np.array([a.numbers for a in frames]),
+        "cell": np.array([a.cell[:] for a in frames]),
+        "energy": np.array([a.get_potential_energy() for a in frames]),
+        "forces": np.array([a.get_forces() for a in frames]),
+        "stress": np.array([a.get_stress(voigt=False) for a in frames]),
+        "group": np.array(["bulk"] * len(frames)),
+    }
+    np.savez(path, **{**arrays, **changes})
+
+
+def runner_text(atoms: Atoms) -> str:
+    """One frame of `input.data` in bohr and hartree."""
+    lines = ["begin", "comment made by hand"]
+    lines += ["lattice " + " ".join(f"{x:.12f}" for x in v / units.Bohr) for v in atoms.cell]
+    for symbol, position, force in zip(
+        atoms.symbols, atoms.positions / units.Bohr, atoms.get_forces(), strict=True
+    ):
+        values = [*position, symbol, 0.0, 0.0, *(force * units.Bohr / units.Hartree)]
+        lines.append("atom " + " ".join(v if isinstance(v, str) else f"{v:.12f}" for v in values))
+    energy = atoms.get_potential_energy() / units.Hartree
+    return "\n".join([*lines, f"energy {energy:.12f}", "charge 0.0", "end", ""])
+
+
+def mlip_text(atoms: Atoms) -> str:
+    """One frame of an MLIP .cfg with types 0 = Cu, 1 = Au."""
+    lines = ["BEGIN_CFG", " Size", f"    {len(atoms)}", " Supercell"]
+    lines += ["    " + " ".join(f"{x:.12f}" for x in vector) for vector in atoms.cell]
+    lines.append(" AtomData:  id type  cartes_x  cartes_y  cartes_z  fx  fy  fz")
+    for k, (symbol, position, force) in enumerate(
+        zip(atoms.symbols, atoms.positions, atoms.get_forces(), strict=True)
+    ):
+        kind = 0 if symbol == "Cu" else 1
+        lines.append(f"  {k + 1} {kind} " + " ".join(f"{x:.12f}" for x in (*position, *force)))
+    lines += [" Energy", f"    {atoms.get_potential_energy():.12f}"]
+    virial = -atoms.get_stress() * atoms.get_volume()
+    lines += [" PlusStress:  xx  yy  zz  yz  xz  xy", " ".join(f"{x:.12f}" for x in virial)]
+    return "\n".join([*lines, " Feature   EFS_by  EMT", "END_CFG", "", ""])
+
+
+def test_extxyz(tmp_path: Path) -> None:
+    frames = labelled()
+    for atoms, group in zip(frames, ("a", "b", "a"), strict=True):
+        atoms.info["group"] = group
+    ase.io.write(tmp_path / "data.extxyz", frames)
+    dataset = read_dataset(tmp_path / "data.extxyz")
+    assert_same(dataset, frames)
+    assert dataset.groups == ["a", "b", "a"]
+    assert all(frame.stress is not None for frame in dataset)
+    assert dataset.elements == (29, 79)
+
+
+def test_extxyz_virial_is_minus_volume_times_stress(tmp_path: Path) -> None:
+    atoms = labelled(1)[0]
+    stress = atoms.get_stress(voigt=False)
+    bare = frozen(atoms, EMT())
+    del bare.calc.results["stress"]
+    bare.info["virial"] = -stress * atoms.get_volume()
+    ase.io.write(tmp_path / "data.xyz", bare, format="extxyz")
+    np.testing.assert_allclose(read_dataset(tmp_path / "data.xyz")[0].stress, stress, atol=1e-7)
+
+
+def test_ase_database(tmp_path: Path) -> None:
+    frames = labelled()
+    with ase.db.connect(tmp_path / "data.db") as database:
+        for atoms in frames:
+            database.write(atoms, group="slab")
+    dataset = read_dataset(tmp_path / "data.db")
+    assert_same(dataset, frames)
+    assert dataset.groups == ["slab"] * 3
+    assert all(frame.stress is not None for frame in dataset)
+
+
+def test_npz(tmp_path: Path) -> None:
+    frames = labelled()
+    write_npz(tmp_path / "data.npz", frames)
+    dataset = read_dataset(tmp_path / "data.npz")
+    assert_same(dataset, frames)
+    assert dataset.groups == ["bulk"] * 3
+
+
+def test_npz_of_molecules_in_kcal_per_mol(tmp_path: Path) -> None:
+    positions = np.random.default_rng(0).normal(size=(2, 3, 3))
+    forces = np.arange(18.0).reshape(2, 3, 3)
+    np.savez(
+        tmp_path / "data.npz",
+        R=positions,
+        z=np.array([8, 1, 1]),
+        E=np.array([[-1.0], [-2.0]])[:, 0],
+        F=forces,
+        e_unit="kcal/mol",
+        r_unit="Ang",
+    )
+    dataset = read_dataset(tmp_path / "data.npz")
+    factor = units.kcal / units.mol
+    assert dataset[1].energy == pytest.approx(-2.0 * factor, rel=1e-12)
+    np.testing.assert_allclose(dataset[1].forces, forces[1] * factor, rtol=1e-12)
+    assert not dataset[0].configuration.pbc.any()
+
+
+def test_npz_padding_atoms_are_dropped(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "data.npz",
+        positions=np.random.default_rng(0).normal(size=(1, 3, 3)),
+        numbers=np.array([[14, 14, 0]]),
+        energy=np.array([-1.0]),
+        forces=np.ones((1, 3, 3)),
+    )
+    frame = read_dataset(tmp_path / "data.npz")[0]
+    assert len(frame) == 2
+    assert frame.forces.shape == (2, 3)
+
+
+def test_runner_is_in_bohr_and_hartree(tmp_path: Path) -> None:
+    frames = labelled()
+    (tmp_path / "input.data").write_text("".join(runner_text(atoms) for atoms in frames))
+    assert_same(read_dataset(tmp_path / "input.data"), frames, tolerance=1e-8)
+
+
+def test_runner_in_other_units(tmp_path: Path) -> None:
+    text = "begin\natom 1.0 0.0 0.0 Ar 0.0 0.0 0.5 0.0 0.0\nenergy -2.0\ncharge 1.0\nend\n"
+    (tmp_path / "input.data").write_text(text)
+    frame = read_dataset(tmp_path / "input.data", length_unit="A", energy_unit="eV")[0]
+    assert frame.energy == -2.0
+    np.testing.assert_array_equal(frame.forces, [[0.5, 0.0, 0.0]])
+    np.testing.assert_array_equal(frame.configuration.positions, [[1.0, 0.0, 0.0]])
+    assert float(frame.configuration.total_charge) == 1.0
+    assert not frame.configuration.pbc.any()
+
+
+def test_mlip(tmp_path: Path) -> None:
+    frames = labelled()
+    (tmp_path / "train.cfg").write_text("".join(mlip_text(atoms) for atoms in frames))
+    dataset = read_dataset(tmp_path / "train.cfg", elements=("Cu", "Au"))
+    assert_same(dataset, frames)
+    assert all(frame.stress is not None for frame in dataset)
+
+
+def test_mlip_stress_is_the_slope_of_the_energy(tmp_path: Path) -> None:
+    """The sign of `PlusStress` against E(strain) itself, not against our own conversion."""
+    atoms = labelled(1)[0]
+    (tmp_path / "train.cfg").write_text(mlip_text(atoms))
+    stress = read_dataset(tmp_path / "train.cfg", elements=("Cu", "Au"))[0].stress
+    step, energies = 1e-5, []
+    for sign in (1, -1):
+        strained = atoms.copy()
+        strain = np.eye(3)
+        strain[0, 0] += sign * step
+        strained.set_cell(atoms.cell @ strain, scale_atoms=True)
+        strained.calc = EMT()
+        energies.append(strained.get_potential_energy())
+    slope = (energies[0] - energies[1]) / (2 * step) / atoms.get_volume()
+    assert stress[0, 0] == pytest.approx(slope, rel=1e-5)
+    assert stress[0, 0] < 0, "the cell is compressed: negative in ASE's sign"
+
+
+def test_mlip_needs_elements_and_knows_its_types(tmp_path: Path) -> None:
+    path = tmp_path / "train.cfg"
+    path.write_text(mlip_text(labelled(1)[0]))
+    with pytest.raises(InputError, match="state `elements`"):
+        read_dataset(path)
+    with pytest.raises(InputError, match="type 1 beyond the 1 elements"):
+        read_dataset(path, elements=("Cu",))
+    with pytest.raises(InputError, match="unknown symbol 'Xq'"):
+        read_dataset(path, elements=("Cu", "Xq"))
+
+
+def bad_frames(kind: str) -> dict[str, np.ndarray]:
+    """Arrays in which frame 1 of three has one fault."""
+    frames = labelled()
+    forces = np.array([a.get_forces() for a in frames])
+    positions = np.array([a.positions for a in frames])
+    energy = np.array([a.get_potential_energy() for a in frames])
+    cell = np.array([a.cell[:] for a in frames])
+    numbers = np.array([a.numbers for a in frames])
+    if kind == "forces not finite":
+        forces[1, 2, 0] = np.nan
+    elif kind == "energy not finite":
+        energy[1] = np.inf
+    elif kind == "positions not finite":
+        positions[1, 0, 0] = np.nan
+    elif kind == "force of 9999 eV/A":
+        forces[1, 0, 0] = 9999.0
+    elif kind == "cell of zero volume":
+        cell[1, 2] = cell[1, 1]
+    elif kind == "repeats frame 0":
+        positions[1], cell[1] = positions[0], cell[0]
+    elif kind == "unknown species":
+        numbers[1, 0] = -3
+    return {
+        "positions": positions,
+        "cell": cell,
+        "forces": forces,
+        "energy": energy,
+        "numbers": numbers,
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "forces not finite",
+        "energy not finite",
+        "positions not finite",
+        "force of 9999 eV/A",
+        "cell of zero volume",
+        "repeats frame 0",
+        "unknown species",
+    ],
+)
+def test_bad_frames_are_named_and_skipped_or_refused(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "data.npz"
+    write_npz(path, labelled(), **bad_frames(kind))
+    with caplog.at_level(logging.WARNING):
+        dataset = read_dataset(path)
+    assert [frame.index for frame in dataset] == [0, 2]
+    assert dataset.skipped == ((1, kind),)
+    assert f"1 ({kind})" in caplog.text
+    with pytest.raises(InputError, match=r"bad frames: 1 \("):
+        read_dataset(path, bad="refuse")
+
+
+def test_extxyz_frame_of_the_wrong_length_spoils_no_other(tmp_path: Path) -> None:
+    frames = labelled()
+    text = []
+    for atoms in frames:
+        stream = io.StringIO()
+        ase.io.write(stream, atoms, format="extxyz")
+        text.append(stream.getvalue())
+    text[1] = "\n".join(text[1].splitlines()[:-1]) + "\n"
+    path = tmp_path / "data.extxyz"
+    path.write_text("".join(text))
+    dataset = read_dataset(path)
+    assert [frame.index for frame in dataset] == [0, 2]
+    assert dataset.skipped == ((1, "3 atom lines for 4 atoms"),)
+
+
+def test_missing_labels(tmp_path: Path) -> None:
+    frames = labelled()
+    frames[1].calc = SinglePointCalculator(frames[1], energy=-1.0)
+    path = tmp_path / "data.extxyz"
+    ase.io.write(path, frames)
+    assert read_dataset(path).skipped == ((1, "no forces"),)
+    assert len(read_dataset(path, require=("energy",))) == 3
+    assert read_dataset(path, require=("energy",))[1].forces is None
+
+
+def test_truncated_runner_and_mlip_frames(tmp_path: Path) -> None:
+    first, second = labelled(2)
+    (tmp_path / "input.data").write_text(runner_text(first) + runner_text(second)[:200])
+    assert [frame.index for frame in read_dataset(tmp_path / "input.data")] == [0]
+    (tmp_path / "t.cfg").write_text(mlip_text(first) + mlip_text(second)[:300])
+    assert [f.index for f in read_dataset(tmp_path / "t.cfg", elements=("Cu", "Au"))] == [0]
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.db", "a.npz", "input.data", "a.cfg"])
+def test_missing_and_empty_files(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with pytest.raises(InputError, match="no such file"):
+        read_dataset(path)
+    path.touch()
+    with pytest.raises(InputError, match="the file is empty") as caught:
+        read_dataset(path, elements=("Cu",))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.db", "a.npz", "input.data", "a.cfg"])
+def test_a_file_of_something_else(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("Dear diary,\ntoday I computed nothing.\n" * 40)
+    with pytest.raises(InputError) as caught:
+        read_dataset(path, elements=("Cu",))
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_format_and_unit(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(InputError, match="format not told"):
+        read_dataset(tmp_path / "a.txt")
+    (tmp_path / "input.data").write_text(runner_text(labelled(1)[0]))
+    with pytest.raises(InputError, match="energy_unit = 'erg'"):
+        read_dataset(tmp_path / "input.data", energy_unit="erg")
+
+
+@pytest.mark.shared
+def test_reference_stress_is_negative_under_compression(shared: Path) -> None:
+    """Elastic frames of the reference data: smaller volume, lower (more negative) stress."""
+    dataset = read_dataset(shared / "data/mlearn/Si_train.extxyz")
+    elastic = [f for f in dataset if f.group == "Elastic"]
+    volume = [abs(np.linalg.det(f.configuration.cell)) / len(f) for f in elastic]
+    pressure = [-np.trace(f.stress) / 3 for f in elastic]
+    assert np.corrcoef(volume, pressure)[0, 1] < -0.9
+
+
+@pytest.mark.shared
+def test_every_reference_file_is_read(shared: Path) -> None:
+    expected = {"mlearn/Si_test": 25, "mlearn/Mo_test": 23, "ethylammonium_nitrate/pairs15": 60}
+    for name, count in expected.items():
+        assert len(read_dataset(shared / f"data/{name}.extxyz")) == count
