@@ -1,7 +1,39 @@
 """thermosearch: the structures materials adopt, and the temperatures and pressures at which."""
 
-import jax
+import os
+import sys
+from importlib import import_module
+from typing import Any
 
 # Once, before anything is traced: energies, enthalpies and contours are held in float64, and
-# every array states its own dtype.
-jax.config.update("jax_enable_x64", True)
+# every array states its own dtype. By the environment, so that `thermosearch --help` need not
+# pay a second for importing JAX; by the config where JAX is there already.
+os.environ["JAX_ENABLE_X64"] = "true"
+if "jax" in sys.modules:
+    sys.modules["jax"].config.update("jax_enable_x64", True)
+
+_PUBLIC = {
+    "Configuration": "thermosearch.configuration",
+    "InputError": "thermosearch.runtime.errors",
+    "Results": "thermosearch.runtime.results",
+    "check_potential": "thermosearch.potentials.check",
+    "evaluate": "thermosearch.potentials.evaluate",
+    "from_ase": "thermosearch.configuration",
+    "load_potential": "thermosearch.potentials.registry",
+    "read_dataset": "thermosearch.dataset",
+    "run": "thermosearch.launch",
+    "to_ase": "thermosearch.configuration",
+}
+
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'thermosearch' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

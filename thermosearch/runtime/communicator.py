@@ -1,0 +1,249 @@
+"""One interface for one rank and for a thousand.
+
+The numbers of a run never depend on the rank count: `map` hands back results in task order on
+every rank, and random streams belong to the task, not to the rank that happens to run it.
+"""
+
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+from thermosearch.runtime.errors import EXIT_INPUT, EXIT_INTERNAL, InputError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+# Set by mpiexec of MPICH, Intel MPI, Open MPI, MVAPICH, Cray PALS, and by srun for a step.
+_LAUNCHER_SIZES = (
+    "PMI_SIZE",
+    "OMPI_COMM_WORLD_SIZE",
+    "MV2_COMM_WORLD_SIZE",
+    "SLURM_STEP_NUM_TASKS",
+)
+_LAUNCHER_MARKS = (*_LAUNCHER_SIZES, "PMI_RANK", "PMI_FD", "PMIX_RANK", "PALS_RANKID")
+_LOCAL_RANKS = (
+    "MPI_LOCALRANKID",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MV2_COMM_WORLD_LOCAL_RANK",
+    "PALS_LOCAL_RANKID",
+    "SLURM_LOCALID",
+)
+_AGREE_SECONDS = 2.0
+
+
+class Communicator:
+    """The ranks of a job; serial where there is one.
+
+    Attributes
+    ----------
+    rank : int
+        This process, 0 first.
+    size : int
+        How many there are.
+    local_rank : int
+        This process among those of its node, which chooses its GPU.
+    """
+
+    def __init__(self, mpi: Any = None) -> None:
+        """Wrap an mpi4py communicator; without one, stand alone."""
+        self._mpi = mpi
+        # A communicator of its own, so that ranks that fail can find out who else does
+        # whatever the others are waiting for.
+        self._failing = mpi.Dup() if mpi is not None else None
+        self._told_idle = False
+        self.rank: int = mpi.Get_rank() if mpi is not None else 0
+        self.size: int = mpi.Get_size() if mpi is not None else 1
+        self.local_rank: int = _first_integer(_LOCAL_RANKS, default=0)
+
+    def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+        """Apply `function` to every task; all results, in task order, on every rank.
+
+        Parameters
+        ----------
+        function : callable
+            Its result depends on the task alone, never on the rank.
+        tasks : sequence
+            The same on every rank; task i goes to rank i modulo the rank count.
+
+        Returns
+        -------
+        list
+            As `[function(task) for task in tasks]`.
+        """
+        self._warn_idle(len(tasks))
+        mine = [function(task) for task in tasks[self.rank :: self.size]]
+        if self._mpi is None:
+            return mine
+        shares = self._mpi.allgather(mine)
+        return [shares[i % self.size][i // self.size] for i in range(len(tasks))]
+
+    def broadcast(self, value: Result, root: int = 0) -> Result:
+        """Give the root's value to every rank."""
+        return value if self._mpi is None else self._mpi.bcast(value, root=root)
+
+    def gather(self, value: Result) -> list[Result]:
+        """Give the values of all ranks, in rank order, to every rank."""
+        return [value] if self._mpi is None else self._mpi.allgather(value)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self._mpi is not None:
+            self._mpi.Barrier()
+
+    def on_root(self, function: Callable[[], Result]) -> Result:
+        """Run `function` on rank 0 alone; its result, or its InputError, on every rank."""
+        outcome: Any = None
+        failure: InputError | None = None
+        if self.rank == 0:
+            try:
+                outcome = function()
+            except InputError as error:
+                failure = error
+        outcome, failure = self.broadcast((outcome, failure))
+        if failure is not None:
+            raise failure
+        return outcome
+
+    def root_first(self, function: Callable[[], Result]) -> Result:
+        """Run `function` on rank 0, then on the others: they find its compilations cached."""
+        if self.rank == 0:
+            result = function()
+            self.barrier()
+            return result
+        self.barrier()
+        return function()
+
+    def fail(self, line: str, code: int = EXIT_INPUT) -> int:
+        """Say why the job ends, once if all ranks fail alike, and end the others if not.
+
+        Parameters
+        ----------
+        line : str
+            For the user.
+        code : int
+            Exit code of the job.
+
+        Returns
+        -------
+        int
+            `code`, where every rank has come here; otherwise it does not return.
+        """
+        if self._mpi is None:
+            _say(line)
+        elif self._all_fail():
+            if self.rank == 0:
+                _say(line)
+        else:
+            _say(f"rank {self.rank}: {line}")
+            self.abort(code)
+        return code
+
+    def abort(self, code: int) -> NoReturn:
+        """End all ranks now."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if self._mpi is not None:
+            # The launcher forwards what was printed before it kills; give it the moment.
+            time.sleep(0.2)
+            self._mpi.Abort(code)
+        os._exit(code)
+
+    def _all_fail(self) -> bool:
+        request = self._failing.Ibarrier()
+        limit = time.monotonic() + _AGREE_SECONDS
+        while time.monotonic() < limit:
+            if request.Test():
+                return True
+            time.sleep(0.01)
+        return False
+
+    def _warn_idle(self, tasks: int) -> None:
+        if tasks < self.size and self.rank == 0 and not self._told_idle:
+            self._told_idle = True
+            logging.getLogger("thermosearch").warning(
+                "%d ranks but %d tasks at a time: %d ranks are idle",
+                self.size,
+                tasks,
+                self.size - tasks,
+            )
+
+
+def world() -> Communicator:
+    """All ranks of this job; without a launcher, MPI is not even loaded.
+
+    A rank that raises prints its traceback and ends the whole job.
+
+    Raises
+    ------
+    InputError
+        If several ranks were launched and MPI does not bring them together.
+    """
+    if not launched():
+        return Communicator()
+    mpi = _load_mpi()
+    expected = launched_size()
+    found = mpi.COMM_WORLD.Get_size() if mpi is not None else 1
+    if found != expected and expected > 1:
+        raise InputError(
+            f"{expected} ranks were launched but MPI sees {found} of them: mpi4py "
+            f"{'finds no MPI library' if mpi is None else 'uses another MPI than the launcher'}; "
+            "start with the mpiexec of the MPI library that `thermosearch info` names"
+        )
+    if found == 1:
+        return Communicator()
+    communicator = Communicator(mpi.COMM_WORLD)
+    _abort_on_exception(communicator)
+    return communicator
+
+
+def launched() -> bool:
+    """Whether an MPI launcher started this process."""
+    return any(mark in os.environ for mark in _LAUNCHER_MARKS)
+
+
+def launched_size() -> int:
+    """Rank count that the launcher announced; 1 where it announced none."""
+    return _first_integer(_LAUNCHER_SIZES, default=1)
+
+
+def mpi_library() -> str | None:
+    """Version line of the MPI library mpi4py finds; None where it finds none."""
+    mpi = _load_mpi()
+    return None if mpi is None else mpi.Get_library_version().splitlines()[0].strip("\0 ")
+
+
+def _load_mpi() -> Any:
+    """Import mpi4py.MPI; None on a machine without MPI."""
+    try:
+        from mpi4py import MPI  # noqa: PLC0415 - importing it initialises MPI
+    except (ImportError, RuntimeError):  # mpi4py raises RuntimeError where no libmpi loads
+        return None
+    return MPI
+
+
+def _first_integer(names: tuple[str, ...], default: int) -> int:
+    values = (os.environ.get(name, "") for name in names)
+    return next((int(value) for value in values if value.isdigit()), default)
+
+
+def _abort_on_exception(communicator: Communicator) -> None:
+    """End the job when this rank raises: the others would wait for ever."""
+
+    def hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(value, InputError):
+            os._exit(communicator.fail(str(value)))
+        text = "".join(traceback.format_exception(kind, value, trace))
+        _say(f"rank {communicator.rank} of {communicator.size} raised:\n{text.rstrip()}")
+        communicator.abort(EXIT_INTERNAL)
+
+    sys.excepthook = hook
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"thermosearch: {text}\n")
+    sys.stderr.flush()

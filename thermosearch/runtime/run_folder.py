@@ -1,0 +1,282 @@
+"""The folder of one run: complete, and never shared with another run.
+
+study.toml / study.json   as given
+study.resolved.json       with every default filled in
+run.json                  versions, seed, and one entry a session: ranks, times, how it ended
+results.json, results.h5  numbers with errors and units; arrays by name
+checkpoints/, run.log     what `--resume` and a reader need
+"""
+
+import fcntl
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from thermosearch.runtime.errors import EXIT_FINISHED, EXIT_STOPPED, InputError
+from thermosearch.runtime.files import write_atomic
+from thermosearch.runtime.results import Results, read_results, to_json
+
+SCHEMA = 1
+
+_PACKAGES = (
+    *("thermosearch", "numpy", "scipy", "jax", "jaxlib", "equinox", "optax", "ase", "phonopy"),
+    *("spglib", "cma", "vesin", "h5py", "pydantic", "mpi4py"),
+)
+# What may change between the sessions of one run: where and how long, never what is computed.
+_FREE_KEYS = {"walltime", "output", "checkpoint_interval"}
+
+
+@dataclass(frozen=True)
+class GivenStudy:
+    """A study as the user gave it and as it was understood.
+
+    Attributes
+    ----------
+    kind : str
+        Engine.
+    text : str
+        As given: the text of the file, or the JSON of what Python handed over.
+    suffix : str
+        ".toml" or ".json".
+    resolved : mapping
+        Every key with its value, plain JSON types.
+    """
+
+    kind: str
+    text: str
+    suffix: str
+    resolved: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.resolved.get("run", {}).get("seed", 0))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run."""
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """Path of a file of the run; the folder it lies in is there."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write a file of the run whole or not at all (rank 0 only).
+
+        Raises
+        ------
+        InputError
+            If the disk is full; the file that was there is untouched.
+        """
+        write_atomic(self.path / name, content)
+
+
+def open_run(path: Path, study: GivenStudy, *, resume: bool, ranks: int) -> RunFolder:
+    """Begin a run in a new or empty folder, or go on with the one that is there.
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+    study : GivenStudy
+        What to run.
+    resume : bool
+        Go on with the run in `path`; it starts from the beginning where there is none.
+    ranks : int
+        Rank count, for the record.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another run or other files, or the study has changed.
+    """
+    folder = RunFolder(path)
+    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if not occupied:
+        _begin(folder, study)
+    elif not (path / "run.json").is_file():
+        raise InputError(f"{path}: holds other files; give a new folder with --output")
+    elif not resume:
+        raise InputError(
+            f"{path}: already holds a run; go on with it by --resume, or give a new --output"
+        )
+    else:
+        _check_same_study(folder, study)
+    _add_session(folder, ranks)
+    return folder
+
+
+def lock_run(folder: RunFolder) -> IO[str] | None:
+    """Keep a second process out of the run folder until the returned file is closed.
+
+    Returns
+    -------
+    file or None
+        None on a file system without locks.
+
+    Raises
+    ------
+    InputError
+        If another process is running in the folder.
+    """
+    file = folder.file(".lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(f"{folder.path}: another process is running in this folder") from error
+    except OSError:  # no locks on this file system (some parallel ones)
+        file.close()
+        return None
+    return file
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """Whether the run has its final results."""
+    path = folder.path / "results.json"
+    return path.is_file() and read_results(path).status == "finished"
+
+
+def finish_session(folder: RunFolder, study: GivenStudy, results: Results, wall_s: float) -> None:
+    """Write `results.h5`, then `results.json`, then the session's record.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of the run.
+    study : GivenStudy
+        For its seed.
+    results : Results
+        From the engine.
+    wall_s : float
+        Time of this session, s.
+    """
+    record = json.loads((folder.path / "run.json").read_text(encoding="utf-8"))
+    session = record["sessions"][-1]
+    session |= {
+        "ended": _now(),
+        "wall_s": round(wall_s, 3),
+        "status": results.status,
+        "exit_code": EXIT_FINISHED if results.status == "finished" else EXIT_STOPPED,
+    }
+    if results.arrays:
+        folder.write("results.h5", to_hdf5(results.arrays))
+    total = sum(each.get("wall_s", 0.0) for each in record["sessions"])
+    folder.write(
+        "results.json",
+        to_json(results, seed=study.seed, ranks=session["ranks"], wall_s=total),
+    )
+    folder.write("run.json", _json(record))
+
+
+def to_hdf5(arrays: Mapping[str, Any]) -> bytes:
+    """Make an HDF5 file's bytes; `/` in a name makes a group, text becomes UTF-8 strings."""
+    import h5py  # noqa: PLC0415 - 0.1 s that `thermosearch --help` need not pay
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, value in arrays.items():
+            array = np.asarray(value)
+            if array.dtype.kind == "U":
+                file.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
+            else:
+                file.create_dataset(name, data=array)
+    return buffer.getvalue()
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything the numbers depend on, and the machine."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found | {"machine": f"{platform.system()} {platform.machine()}, {cpu_model()}"}
+
+
+def cpu_model() -> str:
+    """Name of the processor."""
+    lines = _cpu_lines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"
+
+
+def cpu_flags() -> str:
+    """Instruction sets of the processor, which compiled code depends on."""
+    flags = [line for line in _cpu_lines() if line.startswith(("flags", "Features"))]
+    return flags[0].partition(":")[2].strip() if flags else ""
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def _begin(folder: RunFolder, study: GivenStudy) -> None:
+    folder.write(f"study{study.suffix}", study.text)
+    folder.write("study.resolved.json", _json(study.resolved))
+    record = {
+        "schema": SCHEMA,
+        "kind": study.kind,
+        "seed": study.seed,
+        "versions": versions(),
+        "sessions": [],
+    }
+    folder.write("run.json", _json(record))
+
+
+def _add_session(folder: RunFolder, ranks: int) -> None:
+    record = json.loads((folder.path / "run.json").read_text(encoding="utf-8"))
+    session = {"started": _now(), "ranks": ranks, "host": platform.node(), "pid": os.getpid()}
+    if record["versions"] != versions():
+        session["versions"] = versions()
+    record["sessions"].append(session)
+    folder.write("run.json", _json(record))
+
+
+def _check_same_study(folder: RunFolder, study: GivenStudy) -> None:
+    before = json.loads((folder.path / "study.resolved.json").read_text(encoding="utf-8"))
+    changed = [
+        name
+        for name in sorted(_differences(before, json.loads(_json(study.resolved))))
+        if name.rpartition(".")[2] not in _FREE_KEYS
+    ]
+    if changed:
+        raise InputError(
+            f"{folder.path}: the study has changed since this run began ({', '.join(changed)}); "
+            "undo the change, or begin a new run with another --output"
+        )
+
+
+def _differences(before: Any, after: Any, prefix: str = "") -> set[str]:
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return set() if before == after else {prefix.removesuffix(".")}
+    return {
+        name
+        for key in before.keys() | after.keys()
+        for name in _differences(before.get(key), after.get(key), f"{prefix}{key}.")
+    }
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, default=str) + "\n"
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
