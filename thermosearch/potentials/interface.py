@@ -105,6 +105,41 @@ class Committee(Potential):
         """Total energies of the members, (M,) float64; their mean is `energy`."""
 
 
+class CommitteeMember(Potential):
+    """One member of a committee as a potential of its own.
+
+    Its number is an array, so that functions compiled for one member serve all.
+
+    Attributes
+    ----------
+    committee : Committee
+    member : () int32
+        0 to M - 1.
+    """
+
+    committee: Committee
+    member: Int[Array, ""]
+
+    @property
+    def cutoff(self) -> float | None:
+        """Of the committee."""
+        return self.committee.cutoff
+
+    @property
+    def elements(self) -> tuple[int, ...] | None:
+        """Of the committee."""
+        return self.committee.elements
+
+    @property
+    def units(self) -> Literal["eV", "reduced"]:
+        """Of the committee."""
+        return self.committee.units
+
+    def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
+        """Total energy of this member."""
+        return self.committee.member_energies(configuration, neighbours)[self.member]
+
+
 def pair_vectors(
     configuration: Configuration, neighbours: Neighbours
 ) -> tuple[Float[Array, "n m 3"], Bool[Array, "n m"]]:
