@@ -1,0 +1,115 @@
+"""CMA-ES by pycma's ask and tell, with a state that is plain arrays.
+
+Hansen, Ostermeier, Evol. Comput. 9, 159 (2001); Hansen, arXiv:1604.00772.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import cma
+import numpy as np
+from cma.sigma_adaptation import CMAAdaptSigmaCSA
+from jaxtyping import Float
+
+
+class Strategy:
+    """One CMA-ES run: `ask` for a generation, `tell` what its individuals are worth.
+
+    All randomness comes from the generator of its own seed; numpy's global state is never
+    touched. The state is the list of what it was told: pycma cannot hand out its own without
+    pickle, and telling it the same again costs a millisecond a generation and gives the same
+    bits.
+    """
+
+    def __init__(
+        self,
+        start: Float[np.ndarray, " d"],
+        step: float,
+        population: int,
+        covariance: Literal["full", "diagonal"],
+        seed: Sequence[int],
+    ) -> None:
+        """Begin at a mean with an isotropic step.
+
+        Parameters
+        ----------
+        start : (d,) float64
+            First mean.
+        step : float
+            First standard deviation, in units of the vector.
+        population : int
+            Individuals a generation.
+        covariance : {"full", "diagonal"}
+            Whether correlations are learnt.
+        seed : sequence of int
+            Of the run and of this search.
+        """
+        generator = np.random.default_rng(list(seed))
+        self._told: list[tuple[np.ndarray, np.ndarray]] = []
+        self._cma = cma.CMAEvolutionStrategy(
+            np.asarray(start, np.float64),
+            step,
+            {
+                "popsize": population,
+                "CMA_diagonal": covariance == "diagonal",
+                # The default for diagonal covariance needs mirrored samples, which inherited
+                # (Lamarckian) individuals are not.
+                "AdaptSigma": CMAAdaptSigmaCSA,
+                "randn": lambda *shape: generator.standard_normal(shape),
+                "seed": np.nan,
+                "verbose": -9,
+                "verb_log": 0,
+                "verb_disp": 0,
+            },
+        )
+
+    @property
+    def generation(self) -> int:
+        """Generations told so far."""
+        return len(self._told)
+
+    @property
+    def step_size(self) -> float:
+        """Root mean square standard deviation of a coordinate."""
+        return float(self._cma.sigma * np.sqrt(np.mean(self._cma.sm.variances)))
+
+    def ask(self) -> Float[np.ndarray, "lambda d"]:
+        """Vectors of the next generation."""
+        return np.array(self._cma.ask())
+
+    def tell(
+        self, vectors: Float[np.ndarray, "lambda d"], values: Float[np.ndarray, " lambda"]
+    ) -> None:
+        """Hand back the generation.
+
+        Parameters
+        ----------
+        vectors : (lambda, d) float64
+            As asked, or where a relaxation carried them (Lamarckian).
+        values : (lambda,) float64
+            To be minimised; NaN for a rejected individual, which ranks below all others.
+        """
+        self._told.append((np.array(vectors), np.array(values)))
+        self._cma.tell(list(np.array(vectors)), list(_ranked(values)))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything `restore` needs, as plain arrays."""
+        if not self._told:
+            return {}
+        vectors, values = zip(*self._told, strict=True)
+        return {"vectors": np.stack(vectors), "values": np.stack(values)}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Bring a fresh strategy, made with the same arguments, to a saved state."""
+        if not state:
+            return
+        for vectors, values in zip(state["vectors"], state["values"], strict=True):
+            self.ask()
+            self.tell(vectors, values)
+
+
+def _ranked(values: Float[np.ndarray, " lambda"]) -> Float[np.ndarray, " lambda"]:
+    """Values with the rejected ones one above the worst: CMA-ES uses their order alone."""
+    accepted = values[np.isfinite(values)]
+    worst = accepted.max() if len(accepted) else 0.0
+    return np.where(np.isfinite(values), values, worst + 1.0)
