@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from types import FrameType, TracebackType
-from typing import Self
 
 from thermosearch.runtime.communicator import Communicator
 
@@ -48,7 +47,7 @@ class StopRequest:
         """Why, once it is true: "SIGTERM", "Ctrl-C" or "the walltime"."""
         return self._reason
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "StopRequest":
         """Listen to the signals; a thread other than the main one cannot."""
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._on_signal) for each in _SIGNALS}

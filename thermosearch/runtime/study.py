@@ -16,7 +16,6 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     ValidationError,
-    ValidationInfo,
 )
 
 from thermosearch.runtime.errors import InputError, explain_os_error
@@ -42,8 +41,8 @@ def _seconds(value: Any) -> Any:
     return float(total)
 
 
-def _existing_file(path: Path, info: ValidationInfo) -> Path:
-    """Resolve against the study's folder, which the validation context carries."""
+def _existing_file(path: Path, info: Any) -> Path:
+    """Resolve against the study's folder, which the validation `info` carries as context."""
     folder = (info.context or {}).get("folder", Path())
     found = path if path.is_absolute() else folder / path
     if not found.exists():
