@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import equinox as eqx
@@ -10,18 +9,19 @@ import jax
 import numpy as np
 import optax
 from jaxtyping import Float
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from thermosearch.configuration import Array
 from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.training.batches import Batch, Example, buckets, epoch
 from thermosearch.neural.training.loss import LossConfig, loss, predict
 from thermosearch.runtime.errors import InputError
+from thermosearch.runtime.study import StrictModel
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(StrictModel):
     """How to train.
 
     Attributes
@@ -61,23 +61,23 @@ class TrainConfig:
     loss : LossConfig
     """
 
-    epochs: int = 300
-    batch_atoms: int = 256
+    epochs: PositiveInt = 300
+    batch_atoms: PositiveInt = 192
     optimiser: Literal["adam", "adamw", "adabelief", "nadam", "amsgrad"] = "adam"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    learning_rate: float = 5e-3
-    warm_up: float = 0.1
-    weight_decay: float = 0.0
-    clip: float = 10.0
-    average_steps: float = 300.0
-    mean_share: float = 0.5
-    bag: float = 1.0
-    buckets: int = 3
-    validate_every: int = 5
-    patience: int | None = None
-    retries: int = 3
-    seed: int = 0
-    loss: LossConfig = field(default_factory=LossConfig)
+    learning_rate: PositiveFloat = 5e-3
+    warm_up: float = Field(default=0.1, gt=0.0, lt=1.0)
+    weight_decay: NonNegativeFloat = 0.0
+    clip: PositiveFloat = 10.0
+    average_steps: float = Field(default=300.0, ge=1.0)
+    mean_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    bag: float = Field(default=1.0, gt=0.0, le=1.0)
+    buckets: PositiveInt = 1
+    validate_every: PositiveInt = 5
+    patience: PositiveInt | None = None
+    retries: NonNegativeInt = 3
+    seed: NonNegativeInt = 0
+    loss: LossConfig = LossConfig()
 
 
 class Weights(NamedTuple):

@@ -1,20 +1,20 @@
 """What training minimises: errors of energies, forces and stress of a flat batch."""
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from thermosearch.configuration import Array
 from thermosearch.neural.model import Environments, NeuralPotential
 from thermosearch.neural.training.batches import Batch
+from thermosearch.runtime.study import StrictModel
 
 
-@dataclass(frozen=True)
-class LossConfig:
-    """Terms of the loss; each is the mean of rho(error / scale), times its weight.
+class LossConfig(StrictModel):
+    """Terms of the loss: each is the mean of rho(error / scale), times its weight.
 
     Attributes
     ----------
@@ -33,13 +33,13 @@ class LossConfig:
     """
 
     form: Literal["log_cosh", "squared"] = "log_cosh"
-    energy_scale: float = 0.002
-    force_scale: float = 0.05
-    stress_scale: float = 0.002
-    energy: float = 0.1
-    forces: float = 1.0
-    stress: float = 0.1
-    energy_end: float = 0.5
+    energy_scale: PositiveFloat = 0.002
+    force_scale: PositiveFloat = 0.05
+    stress_scale: PositiveFloat = 0.002
+    energy: PositiveFloat = 0.1
+    forces: NonNegativeFloat = 1.0
+    stress: NonNegativeFloat = 0.1
+    energy_end: PositiveFloat = 0.5
 
 
 class Prediction(NamedTuple):

@@ -1,0 +1,200 @@
+"""From files of reference data to a model with its scales set and examples to train it on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.data import chemical_symbols
+from jaxtyping import Float
+
+from thermosearch.dataset import Dataset, Frame, read_dataset
+from thermosearch.neural.model import NeuralPotential
+from thermosearch.neural.study import DataSection, ModelSection, TrainStudy
+from thermosearch.neural.training.batches import Example, example
+from thermosearch.neural.training.references import normalised, reference_energies
+from thermosearch.neural.training.split import stratified_split
+from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a training starts from.
+
+    Attributes
+    ----------
+    model : NeuralPotential
+        Untrained, normalised, with its reference energies.
+    train, held_out : tuple of Example
+    train_data, held_out_data : Dataset
+        The frames of the examples, energies on the model's zero.
+    notes : tuple of dict
+        One for each file: name, frames used, held out and left out.
+    """
+
+    model: NeuralPotential
+    train: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    train_data: Dataset
+    held_out_data: Dataset
+    notes: tuple[dict, ...]
+
+
+def prepare(study: TrainStudy) -> Prepared:
+    """Read, split, weigh; set references and scales.
+
+    Raises
+    ------
+    InputError
+        Unreadable or empty data; data with elements the model is told not to have.
+    """
+    files = [_read(section) for section in study.data]
+    elements = _elements(study.model, files)
+    symbols = tuple(chemical_symbols[z] for z in elements)
+    precision = study.run.precision
+    config = study.model.config(symbols, _cutoff(study.model, files), precision)
+    levels = [section.level for section in study.data]
+    references = {
+        level: reference_energies(_joined(files, levels, level), elements) for level in levels
+    }
+    zero = references[levels[0]]
+    model = NeuralPotential.initial(config, jax.random.key(study.run.seed))
+    model = eqx.tree_at(lambda m: m.references, model, jnp.asarray(zero, jnp.float64))
+
+    parts: dict[str, list] = {"train": [], "held": [], "train_data": [], "held_data": []}
+    notes = []
+    for section, data in zip(study.data, files, strict=True):
+        kept, held = stratified_split(data, study.validation.fraction, study.validation.seed)
+        floor = min(frame.energy / len(frame) for frame in data if frame.energy is not None)
+        offset = zero - references[section.level]
+        for name, positions in (("train", kept), ("held", held)):
+            for frame in (data[k] for k in positions):
+                weights = frame_weights(section, frame, floor)
+                shifted = _shifted(frame, elements, offset)
+                parts[f"{name}_data"].append(shifted)
+                parts[name].append(
+                    example(
+                        *(shifted, elements, config.cutoff, zero),
+                        weights=weights,
+                        precision=precision,
+                    )
+                )
+        counts = {"train": len(kept), "held_out": len(held), "left_out": len(data.skipped)}
+        notes.append({"file": section.file.name, "level": section.level, **counts})
+    if not parts["train"]:
+        raise InputError("the data hold no frame to train on")
+    return Prepared(
+        model=normalised(model, parts["train"]),
+        train=tuple(parts["train"]),
+        held_out=tuple(parts["held"]),
+        train_data=Dataset(tuple(parts["train_data"]), "train"),
+        held_out_data=Dataset(tuple(parts["held_data"]), "validation"),
+        notes=tuple(notes),
+    )
+
+
+def frame_weights(section: DataSection, frame: Frame, floor: float) -> tuple[float, float, float]:
+    """Weights of energy, forces and stress of a frame.
+
+    Parameters
+    ----------
+    section : DataSection
+        With `soft_energy` e0 and `soft_force` f0 the weights carry 1 / (1 + (e/e0)^2), e the
+        energy per atom above `floor`, and those of the forces 1 / (1 + (f/f0)^2), f the largest
+        force, in addition: violent frames teach what is steep, not to the last meV.
+    frame : Frame
+    floor : float
+        Lowest energy per atom of the file, eV.
+    """
+    weight = force = 1.0
+    if section.soft_energy is not None and frame.energy is not None:
+        above = frame.energy / len(frame) - floor
+        weight = 1.0 / (1.0 + (above / section.soft_energy) ** 2)
+    if section.soft_force is not None and frame.forces is not None:
+        largest = float(np.linalg.norm(frame.forces, axis=1).max())
+        force = 1.0 / (1.0 + (largest / section.soft_force) ** 2)
+    return (
+        section.energy_weight * weight,
+        section.forces_weight * weight * force,
+        section.stress_weight * weight,
+    )
+
+
+def neighbour_distance(frames: Sequence[Frame], most: int = 200) -> float:
+    """Median distance of an atom to its nearest neighbour, A, over evenly chosen frames."""
+    chosen = [frames[k] for k in np.unique(np.linspace(0, len(frames) - 1, most).astype(int))]
+    found: list[np.ndarray] = []
+    for frame in chosen:
+        reach = 3.0
+        # A dilute frame needs a longer look; an isolated atom has no neighbour at all.
+        while reach < 13.0:
+            nearest = _nearest(frame, reach)
+            if np.isfinite(nearest).all():
+                break
+            reach *= 2.0
+        found.append(nearest[np.isfinite(nearest)])
+    distances = np.concatenate(found)
+    if not len(distances):
+        raise InputError("no two atoms of the data are near each other; state model.cutoff")
+    return float(np.median(distances))
+
+
+def _nearest(frame: Frame, reach: float) -> Float[np.ndarray, " n"]:
+    positions, cell = frame.configuration.positions, frame.configuration.cell
+    list_ = host_neighbours(frame.configuration, reach)
+    filled = list_.index < len(positions)
+    partner = np.where(filled, list_.index, 0)
+    vectors = positions[partner] - positions[:, None] + list_.shift @ cell
+    return np.where(filled, np.linalg.norm(vectors, axis=-1), np.inf).min(axis=1)
+
+
+def _read(section: DataSection) -> Dataset:
+    return read_dataset(
+        section.file,
+        elements=section.elements,
+        length_unit=section.length_unit,
+        energy_unit=section.energy_unit,
+        bad=section.bad,
+        max_force=section.max_force,
+    )
+
+
+def _elements(model: ModelSection, files: Sequence[Dataset]) -> tuple[int, ...]:
+    """Atomic numbers of the model in its order."""
+    present = sorted({z for data in files for z in data.elements})
+    if model.elements is None:
+        return tuple(present)
+    numbers = tuple(chemical_symbols.index(symbol) for symbol in model.elements)
+    for data in files:
+        unknown = [chemical_symbols[z] for z in data.elements if z not in numbers]
+        if unknown:
+            raise InputError(
+                f"{data.source}: holds {unknown[0]}, which model.elements = "
+                f"{list(model.elements)} lacks; add it"
+            )
+    return numbers
+
+
+def _cutoff(model: ModelSection, files: Sequence[Dataset]) -> float:
+    if model.cutoff is not None:
+        return model.cutoff
+    distance = neighbour_distance([frame for data in files for frame in data])
+    return round(model.cutoff_in_neighbour_distances * distance, 2)
+
+
+def _joined(files: Sequence[Dataset], levels: Sequence[str], level: str) -> Dataset:
+    chosen = (data for data, name in zip(files, levels, strict=True) if name == level)
+    return Dataset(tuple(frame for data in chosen for frame in data))
+
+
+def _shifted(
+    frame: Frame, elements: tuple[int, ...], offset: Float[np.ndarray, " elements"]
+) -> Frame:
+    """Frame with its energy moved to the model's zero."""
+    if frame.energy is None or not offset.any():
+        return frame
+    counts = [np.sum(frame.configuration.numbers == z) for z in elements]
+    return replace(frame, energy=float(frame.energy + np.dot(counts, offset)))
