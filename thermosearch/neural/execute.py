@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from thermosearch.dataset import Dataset, read_dataset
+from thermosearch.dataset import read_dataset
 from thermosearch.neural import model_file
 from thermosearch.neural.metrics import errors, parity, predictions
 from thermosearch.neural.model import NeuralPotential
@@ -129,7 +129,7 @@ def restored(fresh: TrainState, saved: Checkpoint) -> TrainState:
 def _about(
     study: TrainStudy, prepared: Prepared, state: TrainState, judged: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the model file tells of its origin."""
+    """Tell the origin of a model: its data, errors and settings."""
     return {
         "name": study.name,
         "licence": study.licence,
