@@ -66,12 +66,21 @@ class LennardJones(Potential):
     def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
         """Sum over pairs within the cutoff; see the class."""
         vectors, filled = pair_vectors(configuration, neighbours)
-        squared = jnp.sum(vectors**2, axis=-1)
+        pairs = self.pair_energy(jnp.sum(vectors**2, axis=-1))
+        total = 0.5 * jnp.sum(jnp.where(filled, pairs, 0.0))
+        return total + self._tail(configuration) if self.truncation == "tail" else total
+
+    def pair_energy(self, squared: Float[Array, "*pairs"]) -> Float[Array, "*pairs"]:
+        """Energies of pairs at these squared distances, cut or shifted; a tail is no pair's.
+
+        What a Monte Carlo move of one atom needs: the row of its pairs, not the whole sum.
+        """
         pairs = self._pair(squared)
+        if np.isinf(self.cutoff):
+            return pairs
         if self.truncation == "shifted":
             pairs = pairs - self._pair(jnp.asarray(self.cutoff**2, jnp.float64))
-        total = 0.5 * jnp.sum(jnp.where(filled & (squared < self.cutoff**2), pairs, 0.0))
-        return total + self._tail(configuration) if self.truncation == "tail" else total
+        return jnp.where(squared < self.cutoff**2, pairs, 0.0)
 
     def _pair(self, squared: Float[Array, "*pairs"]) -> Float[Array, "*pairs"]:
         sixth = (self.sigma**2 / squared) ** 3
