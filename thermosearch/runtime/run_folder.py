@@ -7,31 +7,29 @@ results.json, results.h5  numbers with errors and units; arrays by name
 checkpoints/, run.log     what `--resume` and a reader need
 """
 
+import errno
 import fcntl
-import importlib.metadata
 import io
 import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from thermosearch.runtime.errors import EXIT_FINISHED, EXIT_STOPPED, InputError
+from thermosearch.runtime.errors import EXIT_FINISHED, EXIT_STOPPED, InputError, explain_os_error
 from thermosearch.runtime.files import write_atomic
 from thermosearch.runtime.results import Results, read_results, to_json
+from thermosearch.runtime.versions import versions
 
 SCHEMA = 1
 
-_PACKAGES = (
-    *("thermosearch", "numpy", "scipy", "jax", "jaxlib", "equinox", "optax", "ase", "phonopy"),
-    *("spglib", "cma", "vesin", "h5py", "pydantic", "mpi4py"),
-)
 # What may change between the sessions of one run: where and how long, never what is computed.
 _FREE_KEYS = {"walltime", "output", "checkpoint_interval"}
 
@@ -86,8 +84,11 @@ class RunFolder:
         write_atomic(self.path / name, content)
 
 
-def open_run(path: Path, study: GivenStudy, *, resume: bool, ranks: int) -> RunFolder:
+@contextmanager
+def opened_run(path: Path, study: GivenStudy, *, resume: bool) -> Iterator[RunFolder]:
     """Begin a run in a new or empty folder, or go on with the one that is there.
+
+    While it is open no other process can run in the folder.
 
     Parameters
     ----------
@@ -97,59 +98,35 @@ def open_run(path: Path, study: GivenStudy, *, resume: bool, ranks: int) -> RunF
         What to run.
     resume : bool
         Go on with the run in `path`; it starts from the beginning where there is none.
-    ranks : int
-        Rank count, for the record.
 
     Raises
     ------
     InputError
-        If the folder holds another run or other files, or the study has changed.
+        If the folder holds another run or other files, if the study has changed, or if another
+        process is running there.
     """
     folder = RunFolder(path)
-    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
-    if not occupied:
-        _begin(folder, study)
-    elif not (path / "run.json").is_file():
-        raise InputError(f"{path}: holds other files; give a new folder with --output")
-    elif not resume:
-        raise InputError(
-            f"{path}: already holds a run; go on with it by --resume, or give a new --output"
-        )
-    else:
-        _check_same_study(folder, study)
-    _add_session(folder, ranks)
-    return folder
-
-
-def lock_run(folder: RunFolder) -> IO[str] | None:
-    """Keep a second process out of the run folder until the returned file is closed.
-
-    Returns
-    -------
-    file or None
-        None on a file system without locks.
-
-    Raises
-    ------
-    InputError
-        If another process is running in the folder.
-    """
-    file = folder.file(".lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise InputError(f"{folder.path}: another process is running in this folder") from error
-    except OSError:  # no locks on this file system (some parallel ones)
-        file.close()
-        return None
-    return file
+    began = _check_folder(folder, study, resume)
+    with _locked(folder):
+        if not began:
+            _begin(folder, study)
+        yield folder
 
 
 def is_finished(folder: RunFolder) -> bool:
     """Whether the run has its final results."""
     path = folder.path / "results.json"
     return path.is_file() and read_results(path).status == "finished"
+
+
+def begin_session(folder: RunFolder, ranks: int) -> None:
+    """Record in `run.json` that `ranks` ranks are at work from now on."""
+    record = json.loads((folder.path / "run.json").read_text(encoding="utf-8"))
+    session = {"started": _now(), "ranks": ranks, "host": platform.node(), "pid": os.getpid()}
+    if record["versions"] != versions():
+        session["versions"] = versions()
+    record["sessions"].append(session)
+    folder.write("run.json", _json(record))
 
 
 def finish_session(folder: RunFolder, study: GivenStudy, results: Results, wall_s: float) -> None:
@@ -199,33 +176,37 @@ def to_hdf5(arrays: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything the numbers depend on, and the machine."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
+def _check_folder(folder: RunFolder, study: GivenStudy, resume: bool) -> bool:
+    """Whether the folder holds a run to go on with; refuses what must not be touched."""
+    path = folder.path
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return False
+    if not (path / "run.json").is_file():
+        raise InputError(f"{path}: holds other files; give a new folder with --output")
+    if not resume:
+        raise InputError(
+            f"{path}: already holds a run; go on with it by --resume, or give a new --output"
+        )
+    _check_same_study(folder, study)
+    return True
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    try:
+        file = folder.file(".lock").open("w", encoding="utf-8")
+    except OSError as error:
+        raise explain_os_error(error, f"writing into {folder.path}") from error
+    with file:
         try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found | {"machine": f"{platform.system()} {platform.machine()}, {cpu_model()}"}
-
-
-def cpu_model() -> str:
-    """Name of the processor."""
-    lines = _cpu_lines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown processor"
-
-
-def cpu_flags() -> str:
-    """Instruction sets of the processor, which compiled code depends on."""
-    flags = [line for line in _cpu_lines() if line.startswith(("flags", "Features"))]
-    return flags[0].partition(":")[2].strip() if flags else ""
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder.path}: another process is running in it") from error
+        except OSError as error:
+            # Some parallel file systems have no locks; a run must work there all the same.
+            if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:
+                raise
+        yield
 
 
 def _begin(folder: RunFolder, study: GivenStudy) -> None:
@@ -238,15 +219,6 @@ def _begin(folder: RunFolder, study: GivenStudy) -> None:
         "versions": versions(),
         "sessions": [],
     }
-    folder.write("run.json", _json(record))
-
-
-def _add_session(folder: RunFolder, ranks: int) -> None:
-    record = json.loads((folder.path / "run.json").read_text(encoding="utf-8"))
-    session = {"started": _now(), "ranks": ranks, "host": platform.node(), "pid": os.getpid()}
-    if record["versions"] != versions():
-        session["versions"] = versions()
-    record["sessions"].append(session)
     folder.write("run.json", _json(record))
 
 

@@ -28,12 +28,12 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _seconds(value: Any) -> Any:
+def seconds(value: Any) -> Any:
     """Accept "HH:MM:SS" and "MM:SS" beside plain seconds."""
     if not isinstance(value, str):
         return value
     parts = value.split(":")
-    if not 1 < len(parts) <= 3 or not all(part.isdigit() for part in parts):
+    if len(parts) > 3 or not all(part.isdigit() for part in parts):
         raise ValueError('expected seconds or "HH:MM:SS"')
     total = 0
     for part in parts:
@@ -50,7 +50,7 @@ def _existing_file(path: Path, info: Any) -> Path:
     return found.resolve()
 
 
-Seconds = Annotated[float, Field(gt=0.0), BeforeValidator(_seconds)]
+Seconds = Annotated[float, Field(gt=0.0), BeforeValidator(seconds)]
 """A time: seconds, or "HH:MM:SS"."""
 
 InputFile = Annotated[Path, AfterValidator(_existing_file)]

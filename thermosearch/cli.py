@@ -1,0 +1,204 @@
+"""The command line: parse, validate, call."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from thermosearch.launch import ENGINES, REPORT, check_content, load, run
+from thermosearch.runtime.communicator import Communicator, launched, world
+from thermosearch.runtime.devices import claim_devices
+from thermosearch.runtime.errors import (
+    EXIT_FINISHED,
+    EXIT_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_STOPPED,
+    InputError,
+)
+from thermosearch.runtime.files import write_atomic
+from thermosearch.runtime.mistakes import nearest
+from thermosearch.runtime.study import read_toml, seconds
+
+_EPILOG = """exit codes: 0 finished, 1 a bug (with a traceback), 2 wrong input, 75 stopped and
+resumable, 130 interrupted twice. Parallel: mpiexec -n 4 thermosearch search study.toml"""
+
+_RUNS = {
+    "train": "train a neural force field on reference data",
+    "search": "search the structure a surface adopts",
+}
+_SLURM = "slurm"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the console script's entry.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line's by default.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    options = _parser().parse_args(arguments)
+    ranks = Communicator()
+    try:
+        ranks = world() if launched() else ranks
+        # Before numpy and JAX are imported: their threads are counted when they start.
+        claim_devices(ranks)
+        return options.command(options, ranks)
+    except InputError as error:
+        return ranks.fail(str(error), EXIT_INPUT)
+    except KeyboardInterrupt:
+        return ranks.fail("interrupted", EXIT_INTERRUPTED)
+
+
+def _run(options: argparse.Namespace, ranks: Communicator) -> int:
+    results = run(
+        _study_of_kind(options.study, options.kind),
+        options.output,
+        options.resume,
+        walltime=options.walltime,
+        quiet=options.quiet,
+        communicator=ranks,
+    )
+    return EXIT_FINISHED if results.status == "finished" else EXIT_STOPPED
+
+
+def _study_of_kind(path: Path, kind: str) -> Path:
+    found = read_toml(path).get("kind", kind)
+    if found != kind and found in ENGINES:
+        raise InputError(f"{path}: this is a study for `thermosearch {found}`")
+    return path
+
+
+def _validate(options: argparse.Namespace, ranks: Communicator) -> int:
+    for path in options.studies:
+        content = read_toml(path)
+        _, kind = check_content(content, str(path), path.parent)
+        _say(f"{path}: a valid {kind} study", ranks)
+    return EXIT_FINISHED
+
+
+def _new(options: argparse.Namespace, ranks: Communicator) -> int:
+    if options.kind == _SLURM:
+        text = resources.files("thermosearch.runtime").joinpath("job.slurm").read_text("utf-8")
+    else:
+        package = resources.files(ENGINES[options.kind].package)
+        text = package.joinpath("template.toml").read_text("utf-8")
+    _say(text.rstrip(), ranks)
+    return EXIT_FINISHED
+
+
+def _evaluate(options: argparse.Namespace, ranks: Communicator) -> int:
+    evaluate_file = load("thermosearch.neural.evaluate_file:evaluate_file")
+    text = json.dumps(ranks.on_root(lambda: evaluate_file(options.model, options.data)), indent=1)
+    if options.json is None:
+        _say(text, ranks)
+    else:
+        ranks.on_root(lambda: write_atomic(options.json, text + "\n"))
+        _say(f"wrote {options.json}", ranks)
+    return EXIT_FINISHED
+
+
+def _report(options: argparse.Namespace, ranks: Communicator) -> int:
+    _say(str(ranks.on_root(lambda: load(REPORT)(options.folder))), ranks)
+    return EXIT_FINISHED
+
+
+def _benchmark(options: argparse.Namespace, ranks: Communicator) -> int:
+    benchmark = load("thermosearch.potentials.benchmark:benchmark")
+    _say(ranks.on_root(lambda: benchmark(options.model)), ranks)
+    return EXIT_FINISHED
+
+
+def _info(options: argparse.Namespace, ranks: Communicator) -> int:
+    lines = load("thermosearch.runtime.info:describe")(ranks)
+    shipped = load("thermosearch.potentials.registry:shipped_models")()
+    lines.append(("shipped models", ", ".join(shipped) or "none"))
+    width = max(len(name) for name, _ in lines)
+    _say("\n".join(f"{name:<{width}}  {value}" for name, value in lines), ranks)
+    return EXIT_FINISHED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="thermosearch",
+        description="From reference calculations to the structures a material adopts.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for kind, summary in _RUNS.items():
+        _add_run(commands.add_parser(kind, help=summary, description=summary), kind)
+
+    each = commands.add_parser("evaluate", help="errors of a model on reference data")
+    each.add_argument("--model", required=True, help="model file or shipped name")
+    each.add_argument("--data", required=True, type=Path, help="extxyz, ase db, npz, RuNNer, cfg")
+    each.add_argument("--json", type=Path, metavar="OUT", help="write there, not on the screen")
+    each.set_defaults(command=_evaluate)
+
+    each = commands.add_parser("report", help="write report.html of a run folder again")
+    each.add_argument("folder", type=Path)
+    each.set_defaults(command=_report)
+
+    each = commands.add_parser("new", help="print a commented study, or a Slurm script")
+    each.add_argument("kind", type=_known(*ENGINES, _SLURM), metavar="KIND")
+    each.set_defaults(command=_new)
+
+    each = commands.add_parser("validate", help="check study files without running them")
+    each.add_argument("studies", nargs="+", type=Path, metavar="STUDY")
+    each.set_defaults(command=_validate)
+
+    each = commands.add_parser("info", help="versions, backend, ranks, threads, shipped models")
+    each.set_defaults(command=_info)
+
+    each = commands.add_parser("benchmark", help="time of a model per atom, beside LAMMPS")
+    each.add_argument("--model", required=True, help="model file or shipped name")
+    each.set_defaults(command=_benchmark)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser, kind: str) -> None:
+    parser.add_argument("study", type=Path, help="study file (TOML)")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="run folder; otherwise a new runs/NAME_NNN"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    parser.add_argument(
+        "--walltime", type=_walltime, metavar="TIME", help="stop before it: seconds or HH:MM:SS"
+    )
+    parser.add_argument("--quiet", action="store_true", help="only warnings on the screen")
+    parser.set_defaults(command=_run, kind=kind)
+
+
+def _known(*names: str) -> "type[str] | object":
+    def check(name: str) -> str:
+        if name not in names:
+            choices = ", ".join(names)
+            raise argparse.ArgumentTypeError(
+                f"unknown kind {name!r}; one of {choices}{nearest(name, names)}"
+            )
+        return name
+
+    return check
+
+
+def _walltime(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, not {text!r}") from error
+
+
+def _say(text: str, ranks: Communicator) -> None:
+    if ranks.rank == 0:
+        sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
