@@ -1,1 +1,1 @@
-"""Report."""
+"""Figures and the HTML report of a run folder."""

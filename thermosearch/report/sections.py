@@ -1,0 +1,232 @@
+"""The parts of the report, a function each: what it shows of a run, or says is missing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ase
+import numpy as np
+
+from thermosearch.report.figures.convergence import convergence_figures
+from thermosearch.report.figures.learning import data_figures, learning_figures
+from thermosearch.report.figures.parity import least_seen_first, parity_figures
+from thermosearch.report.figures.spread import (
+    Levels,
+    calibration_figures,
+    level_figure,
+    member_figure,
+)
+from thermosearch.report.figures.structure import structure_figure
+from thermosearch.report.html import Markup, Section, element, join, note
+from thermosearch.report.notation import duration, key_and_unit
+from thermosearch.report.run_data import Measured, Run, Structure
+from thermosearch.report.tables import (
+    error_table,
+    facts_list,
+    headline_cards,
+    quantity_table,
+    split_table,
+    structure_table,
+)
+from thermosearch.report.viewer import viewer
+
+CARDS = 4
+PICTURES = 4
+MOST_LEVELS = 24
+SAME_PICTURE = 0.1
+"""Displacement below which two pictures look the same, A."""
+
+
+def results(run: Run) -> Section:
+    """Show the numbers of the run."""
+    errors = [each for each in run.quantities if "split" in each.conditions]
+    others = [each for each in run.quantities if "split" not in each.conditions]
+    cards = (others + _least_seen(errors))[:CARDS]
+    body = join(
+        headline_cards(cards) if cards else note("The run holds no quantities yet."),
+        quantity_table(others) if len(others) > CARDS else None,
+        split_table(errors) if errors else None,
+    )
+    hint = element("p", "1.283(21) means 1.283 ± 0.021, one standard error.", class_="hint")
+    has_errors = any(each.error for each in run.quantities)
+    return Section("results", "Results", join(body, hint if has_errors else None))
+
+
+def convergence(run: Run) -> Section:
+    """Best energy against calls."""
+    figures = convergence_figures(run.convergence, run.annotations)
+    missing = "The run holds no convergence curves."
+    return Section("convergence", "Convergence", _gallery(figures, missing))
+
+
+def structures(run: Run) -> Section:
+    """Still pictures, the 3-D view and the table of the structures."""
+    if not run.structures:
+        return Section("structures", "Structures", note("The run holds no structures."))
+    pictures = [
+        element("article", element("h3", each.label), structure_figure(each.atoms, each.label))
+        for each in _different(run.structures)[:PICTURES]
+    ]
+    body = join(
+        element("div", pictures, class_="pictures"),
+        element("h3", "In three dimensions"),
+        viewer(run.structures),
+        structure_table(run.structures),
+    )
+    return Section("structures", "Structures", body)
+
+
+def spread(run: Run) -> Section:
+    """Committee spread of the structures found."""
+    levels = _levels(run.structures)
+    figures = [
+        *([level_figure(levels)] if levels else []),
+        *(member_figure(each) for each in _by_member(run.structures)),
+        *calibration_figures(run.parity),
+    ]
+    missing = "No committee spread was stored: the potential has no members, or none was asked for."
+    return Section("spread", "Committee spread", _gallery(figures, missing))
+
+
+def parity(run: Run) -> Section:
+    """Predicted against reference values and the table of errors."""
+    source = str(run.annotations.get("parity/source", ""))
+    figures = parity_figures(run.parity, source)
+    missing = "Neither the run nor its model file holds reference values to compare with."
+    stated = any("split" in each.conditions for each in run.quantities)
+    body = join(_gallery(figures, missing), None if stated else error_table(run.parity))
+    return Section("parity", "Accuracy of the model", body)
+
+
+def learning(run: Run) -> Section:
+    """Learning curves of the training."""
+    figures = learning_figures(run.learning) + data_figures(run.learning_data)
+    missing = "The run holds no learning curves."
+    return Section("learning", "Learning curves", _gallery(figures, missing))
+
+
+def provenance(run: Run) -> Section:
+    """Say what was run, where and with what: enough to run it again."""
+    given = run.results
+    facts = {
+        "Kind": run.kind,
+        "Status": str(given.get("status", "")),
+        "Seed": _plain(given.get("seed")),
+        "MPI ranks": _plain(given.get("ranks")),
+        "Wall time": duration(float(given["wall_s"])) if _is_number(given, "wall_s") else "",
+        "Evaluations": f"{given['evaluations']:,}" if _is_number(given, "evaluations") else "",
+    }
+    known = {name: value for name, value in facts.items() if value}
+    files = [
+        element("details", element("summary", name), element("pre", text))
+        for name, text in run.texts.items()
+    ]
+    body = join(
+        facts_list(known) if known else note("Nothing says how this was run."),
+        [element("h3", "Software"), facts_list(run.versions)] if run.versions else None,
+        [element("h3", "Files"), files] if files else None,
+    )
+    return Section("provenance", "What was run", body)
+
+
+def warnings(run: Run) -> list[str]:
+    """Sentences a reader must see first: an unfinished run, missing pieces, extrapolation."""
+    found = []
+    status = run.results.get("status")
+    if run.results and not run.finished:
+        found.append(f"The run is not finished (status: {status}); --resume goes on with it.")
+    found += run.problems
+    stated = run.results.get("warnings")
+    if isinstance(stated, list):
+        found += [str(each) for each in stated]
+    for each in run.structures:
+        flags = each.facts.get("flags")
+        if isinstance(flags, list) and flags:
+            found.append(f"{each.label}: {', '.join(str(flag) for flag in flags)}.")
+    return found
+
+
+def _gallery(figures: Sequence[Markup], missing: str) -> Markup:
+    return element("div", figures, class_="gallery") if figures else note(missing)
+
+
+def _levels(found: Sequence[Structure]) -> Levels | None:
+    """Energies with spreads: the first key `X_UNIT` whose partner `spread_UNIT` is there."""
+    for key in dict.fromkeys(key for each in found for key in each.facts):
+        name, measure = key_and_unit(key)
+        if not measure or "spread" in name:
+            continue
+        suffix = key.removeprefix(name)
+        partners = (f"{name}_spread{suffix}", f"spread{suffix}")
+        for partner in partners:
+            chosen = [
+                each
+                for each in found
+                if _is_number(each.facts, key) and _is_number(each.facts, partner)
+            ][:MOST_LEVELS]
+            if chosen:
+                return Levels(
+                    name,
+                    measure,
+                    [each.label for each in chosen],
+                    np.array([each.facts[key] for each in chosen], np.float64),
+                    np.array([each.facts[partner] for each in chosen], np.float64),
+                )
+    return None
+
+
+def _by_member(found: Sequence[Structure]) -> list[Levels]:
+    """Gather what the members of the committee say of the best structure: each fact with a unit."""
+    members = [each for each in found if _is_number(each.facts, "member")]
+    if len(members) < 2:
+        return []
+    labels = [each.label for each in members]
+    levels = []
+    for key in members[0].facts:
+        name, measure = key_and_unit(key)
+        # Total energies rest on each member's own reference.
+        if not measure or name == "energy" or not all(_is_number(m.facts, key) for m in members):
+            continue
+        values = np.array([each.facts[key] for each in members], np.float64)
+        levels.append(Levels(name, measure, labels, values, np.zeros_like(values)))
+    return levels
+
+
+def _least_seen(errors: Sequence[Measured]) -> list[Measured]:
+    """Errors over all groups of the split that training saw least of, mean absolute ones first."""
+    split = next(iter(least_seen_first({str(each.conditions["split"]) for each in errors})), None)
+    chosen = [
+        each
+        for each in errors
+        if str(each.conditions["split"]) == split and "group" not in each.conditions
+    ]
+    return sorted(chosen, key=lambda each: "mae" not in each.name)
+
+
+def _different(found: Sequence[Structure]) -> list[Structure]:
+    """Drop structures that a picture of an earlier one shows already."""
+    kept: list[Structure] = []
+    for each in found:
+        if not any(_look_alike(each.atoms, other.atoms) for other in kept):
+            kept.append(each)
+    return kept
+
+
+def _look_alike(atoms: ase.Atoms, other: ase.Atoms) -> bool:
+    return len(atoms) == len(other) and bool(
+        np.array_equal(atoms.numbers, other.numbers)
+        and np.abs(atoms.positions - other.positions).max() < SAME_PICTURE
+    )
+
+
+def _is_number(table: Mapping[str, Any], key: str) -> bool:
+    value = table.get(key)
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    )
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,78 @@
+"""From a run folder to its `report.html`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from thermosearch.report import sections, viewer
+from thermosearch.report.html import Markup, Section, element, join, page
+from thermosearch.report.run_data import Run, read_run
+from thermosearch.runtime.files import write_atomic
+
+Part = Callable[[Run], Section]
+
+# Which parts the report of a kind of run has, in order.
+PARTS: dict[str, tuple[Part, ...]] = {
+    "search": (
+        sections.results,
+        sections.structures,
+        sections.convergence,
+        sections.spread,
+        sections.parity,
+        sections.provenance,
+    ),
+    "train": (
+        sections.results,
+        sections.parity,
+        sections.learning,
+        sections.spread,
+        sections.provenance,
+    ),
+}
+OTHER_KINDS: tuple[Part, ...] = (
+    sections.results,
+    sections.structures,
+    sections.provenance,
+)
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` of a run: one file that needs nothing beside it and no network.
+
+    Parameters
+    ----------
+    folder : Path
+        A run folder, finished or not. Its engine need not be installed or known.
+
+    Returns
+    -------
+    Path
+        The report's path.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no run or cannot be written to.
+    """
+    path = folder / "report.html"
+    write_atomic(path, render(read_run(folder)))
+    return path
+
+
+def render(run: Run) -> str:
+    """Write the report as text."""
+    parts = [part(run) for part in PARTS.get(run.kind, OTHER_KINDS)]
+    name = run.folder.resolve().name
+    kind = run.kind or "run"
+    script = viewer.script() if run.structures else ""
+    return page(f"{name} – thermosearch {kind}", _header(name, kind, run), parts, script)
+
+
+def _header(name: str, kind: str, run: Run) -> Markup:
+    found = sections.warnings(run)
+    items = element("ul", [element("li", each) for each in found])
+    alert = element("div", element("strong", "Please note"), items, class_="warning", role="note")
+    return join(
+        element("p", f"thermosearch {kind}", class_="kicker"),
+        element("h1", name),
+        alert if found else None,
+    )
