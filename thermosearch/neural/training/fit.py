@@ -1,5 +1,6 @@
 """The training loop: stochastic gradient steps, averaged parameters, the best of them kept."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -19,6 +20,7 @@ from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.study import StrictModel
 
 _log = logging.getLogger(__name__)
+_predict = eqx.filter_jit(predict)
 
 
 class TrainConfig(StrictModel):
@@ -272,14 +274,12 @@ def validator(
     NaN without stresses).
     """
     shapes = buckets(examples, config.batch_atoms, config.buckets)
-    evaluate = eqx.filter_jit(predict)
-
     def errors(model: NeuralPotential) -> dict[str, float]:
         members = model.config.members
         found: dict[str, list[np.ndarray]] = {"energy": [], "force": [], "stress": []}
         for batch in epoch(examples, shapes, None, model.config.precision):
             mixture = np.full((len(batch.frame), members), 1.0 / members, batch.vectors.dtype)
-            got = jax.device_get(evaluate(model, batch, mixture))
+            got = jax.device_get(_predict(model, batch, mixture))
             energy = (got.energy - batch.energy) / batch.atoms
             found["energy"].append(np.abs(energy[batch.energy_weight > 0]))
             forces = got.forces - batch.forces
@@ -294,6 +294,7 @@ def validator(
     return errors
 
 
+@functools.lru_cache(maxsize=4)
 def _step(
     config: TrainConfig, steps: int, per_batch: tuple[float, float, float]
 ) -> Callable[..., tuple[Weights, jax.Array]]:
@@ -310,7 +311,9 @@ def _step(
             return loss(model, batch, *terms, config=config.loss, per_batch=per_batch)
 
         value, gradient = jax.value_and_grad(objective)(weights.parameters)
-        updates, state = optimiser.update(gradient, weights.optimiser, weights.parameters)
+        # The schedules of optax mix integers and floats.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optimiser.update(gradient, weights.optimiser, weights.parameters)
         rate, decay = controls.rate, controls.decay
         parameters = jax.tree.map(lambda p, u: p + rate * u, weights.parameters, updates)
         average = jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), weights.average, parameters)

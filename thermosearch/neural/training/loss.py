@@ -68,7 +68,7 @@ def predict(model: NeuralPotential, batch: Batch, mixture: Float[Array, "s membe
         environments = Environments(
             vectors, batch.filled, batch.species, batch.partners, jnp.ones_like(batch.species, bool)
         )
-        weights = mixture.at[batch.structure].get(mode="clip").T
+        weights = jnp.asarray(mixture).at[batch.structure].get(mode="clip").T
         learned = jnp.sum(weights * model.learned_energies(environments), axis=0)
         atomic = learned + model.repulsion(environments).astype(learned.dtype)
         energies = _by_structure(atomic, batch.structure, structures)

@@ -1,0 +1,302 @@
+"""Training: flat batches against the interface, packing, references, resume, divergence."""
+
+import dataclasses
+import logging
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from thermosearch.configuration import from_ase
+from thermosearch.dataset import Dataset, Frame
+from thermosearch.neural.config import ModelConfig
+from thermosearch.neural.execute import restored, saveable
+from thermosearch.neural.model import NeuralPotential
+from thermosearch.neural.training import batches
+from thermosearch.neural.training import fit as loop
+from thermosearch.neural.training.batches import Example, buckets, epoch, example
+from thermosearch.neural.training.fit import TrainConfig, fit, start
+from thermosearch.neural.training.loss import LossConfig, loss, predict
+from thermosearch.neural.training.references import normalised, reference_energies
+from thermosearch.neural.training.split import stratified_split
+from thermosearch.potentials.interface import energy_forces_stress
+from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.runtime.checkpoint import Checkpoint
+from thermosearch.runtime.errors import InputError
+
+ELEMENTS = (29, 79)
+CUTOFF = 3.4
+
+
+def alloy(seed: int, repeat: tuple[int, int, int]) -> Atoms:
+    generator = np.random.default_rng(seed)
+    atoms = bulk("Cu", a=3.75) * repeat
+    atoms.numbers[generator.random(len(atoms)) < 0.4] = 79
+    atoms.set_cell(atoms.cell @ (np.eye(3) + 0.04 * generator.normal(size=(3, 3))), True)
+    atoms.rattle(0.12, seed=seed)
+    return atoms
+
+
+def labelled(atoms: Atoms, index: int, group: str = "") -> Frame:
+    atoms.calc = EMT()
+    return Frame(
+        from_ase(atoms),
+        float(atoms.get_potential_energy()),
+        atoms.get_forces(),
+        atoms.get_stress(voigt=False),
+        group,
+        index,
+    )
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    sizes = [(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2), (3, 1, 1), (1, 1, 2)] * 3
+    groups = ["small" if np.prod(size) < 4 else "large" for size in sizes]
+    frames = [
+        labelled(alloy(k, size), k, group)
+        for k, (size, group) in enumerate(zip(sizes, groups, strict=True))
+    ]
+    return Dataset(tuple(frames), "emt")
+
+
+def model_of(precision: str, members: int = 2) -> NeuralPotential:
+    config = ModelConfig(
+        elements=("Cu", "Au"),
+        cutoff=CUTOFF,
+        n_max=2,
+        l_max=1,
+        channels=2,
+        radial=(3, 2),
+        widths=(6,),
+        members=members,
+        precision=precision,
+    )
+    return NeuralPotential.initial(config, jax.random.key(1))
+
+
+def examples_of(data: Dataset, model: NeuralPotential) -> list[Example]:
+    references = np.asarray(model.references)
+    return [
+        example(frame, ELEMENTS, CUTOFF, references, precision=model.config.precision)
+        for frame in data
+    ]
+
+
+@pytest.fixture(scope="module")
+def prepared(data: Dataset) -> tuple[NeuralPotential, list[Example]]:
+    """float32 model with references and scales, and its examples."""
+    model = model_of("float32")
+    references = jnp.asarray(reference_energies(data, ELEMENTS))
+    model = eqx.tree_at(lambda m: m.references, model, references)
+    examples = examples_of(data, model)
+    return normalised(model, examples), examples
+
+
+def test_flat_batch_gives_what_the_interface_gives(data: Dataset) -> None:
+    """Energies, forces, stress of all structures of a batch, of the mean and of one member."""
+    model = model_of("float64")
+    model = eqx.tree_at(lambda m: m.references, model, jnp.asarray([-1.0, 2.0]))
+    examples = examples_of(data, model)
+    shapes = buckets(examples, atoms=20, most=1)
+    exactly = eqx.filter_jit(energy_forces_stress)
+    of_members = eqx.filter_jit(NeuralPotential.member_energies)
+    seen = []
+    for batch in epoch(examples, shapes, None, "float64"):
+        mixture = np.full((len(batch.frame), 2), 0.5)
+        got = eqx.filter_jit(predict)(model, batch, mixture)
+        first = eqx.filter_jit(predict)(model, batch, np.eye(2)[np.zeros(len(mixture), int)])
+        for k, position in enumerate(batch.frame[batch.frame >= 0].tolist()):
+            configuration = data[position].configuration
+            neighbours = host_neighbours(configuration, CUTOFF)
+            exact = exactly(model, configuration, neighbours)
+            offset = sum(-1.0 if z == 29 else 2.0 for z in configuration.numbers)
+            assert float(got.energy[k]) == pytest.approx(float(exact.energy) - offset, abs=1e-10)
+            rows = batch.structure == k
+            np.testing.assert_allclose(got.forces[rows], exact.forces, atol=1e-10)
+            np.testing.assert_allclose(got.stress[k], exact.stress, atol=1e-10)
+            member = of_members(model, configuration, neighbours)[0]
+            assert float(first.energy[k]) == pytest.approx(float(member) - offset, abs=1e-10)
+            seen.append(position)
+    assert sorted(seen) == list(range(len(data)))
+
+
+def test_every_structure_once_in_full_batches(prepared: tuple) -> None:
+    _, examples = prepared
+    shapes = buckets(examples, atoms=16, most=2)
+    assert sum(len(shape.members) for shape in shapes) == len(examples)
+    seen, rows, used = [], 0, 0
+    for batch in epoch(examples, shapes, np.random.default_rng(0)):
+        seen += batch.frame[batch.frame >= 0].tolist()
+        rows += len(batch.structure)
+        used += int(np.sum(batch.structure < len(batch.frame)))
+        for k, position in enumerate(batch.frame):
+            if position >= 0:
+                assert np.sum(batch.structure == k) == examples[position].atoms
+                assert batch.vectors.shape[1] >= examples[position].neighbours
+    assert sorted(seen) == list(range(len(examples)))
+    assert used / rows > 0.6
+
+
+def test_mean_loss_of_an_epoch_does_not_depend_on_packing(prepared: tuple) -> None:
+    model, examples = prepared
+    config = LossConfig()
+    values = []
+    for atoms in (16, 48):
+        shapes = buckets(examples, atoms, most=1)
+        plan = list(epoch(examples, shapes, None))
+        per_batch = loop._per_batch(examples, len(plan))
+        parts = [
+            loss(
+                *(model, batch, np.full((len(batch.frame), 2), 0.5, np.float32)),
+                np.asarray(0.1, np.float32),
+                config=config,
+                per_batch=per_batch,
+            )
+            for batch in plan
+        ]
+        values.append(np.mean(parts))
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+def test_weight_zero_where_a_label_is_missing(data: Dataset) -> None:
+    model = model_of("float32")
+    bare = dataclasses.replace(data[0], forces=None, stress=None)
+    item = example(bare, ELEMENTS, CUTOFF, np.zeros(2))
+    assert (item.energy_weight, item.force_weight, item.stress_weight) == (1.0, 0.0, 0.0)
+    values = []
+    for labels in (np.zeros((1, 3)), np.full((1, 3), 7.0)):
+        changed = dataclasses.replace(item, forces=labels)
+        (batch,) = epoch([changed], buckets([changed], 1), None)
+        mixture = np.full((len(batch.frame), 2), 0.5, np.float32)
+        terms = (mixture, np.asarray(1.0, np.float32))
+        values.append(
+            float(loss(model, batch, *terms, config=LossConfig(), per_batch=(1.0, 1.0, 1.0)))
+        )
+    assert values[0] == values[1]
+
+
+def test_reference_energies_are_exact_for_ideal_mixtures() -> None:
+    frames = []
+    for seed in range(4):
+        atoms = alloy(seed, (2, 2, 1))
+        energy = sum(-3.0 if z == 29 else -5.0 for z in atoms.numbers)
+        frames.append(Frame(from_ase(atoms), energy))
+    found = reference_energies(Dataset(tuple(frames)), ELEMENTS)
+    np.testing.assert_allclose(found, [-3.0, -5.0], atol=1e-9)
+
+
+def test_normalised_features_have_zero_mean_and_unit_deviation(prepared: tuple) -> None:
+    model, examples = prepared
+    species = np.concatenate([item.species for item in examples])
+    features = []
+    for item in examples:
+        rows = (jnp.asarray(x) for x in (item.vectors, item.filled, item.partners))
+        features.append(np.asarray(model.descriptor(*rows)))
+    stacked = np.concatenate(features)
+    for element in (0, 1):
+        own = stacked[species == element]
+        scaled = (own - model.feature_shift[element]) * model.feature_gain[element]
+        np.testing.assert_allclose(scaled.mean(axis=0), 0.0, atol=1e-3)
+        np.testing.assert_allclose(scaled.std(axis=0), 1.0, atol=1e-3)
+
+
+def test_hold_out_has_its_share_of_every_group(data: Dataset) -> None:
+    train, held = stratified_split(data, 1 / 3, seed=0)
+    assert sorted(train + held) == list(range(len(data)))
+    for group in ("small", "large"):
+        members = [k for k in range(len(data)) if data[k].group == group]
+        share = len(set(members) & set(held)) / len(members)
+        assert 0.2 < share < 0.45
+    assert stratified_split(data, 1 / 3, seed=0) == (train, held)
+    assert stratified_split(data, 1 / 3, seed=1) != (train, held)
+    assert stratified_split(data, 0.0, seed=0)[1] == ()
+
+
+CONFIG = TrainConfig(epochs=6, batch_atoms=24, validate_every=2, learning_rate=2e-2)
+
+
+def test_training_learns(prepared: tuple) -> None:
+    model, examples = prepared
+    config = CONFIG.model_copy(update={"epochs": 60})
+    trained, state = fit(model, examples, [], config)
+    first, last = state.history[0], state.history[-1]
+    assert last["energy_mae"] < 0.5 * first["energy_mae"]
+    assert last["force_mae"] < 0.5 * first["force_mae"]
+    assert state.best_score == min(row["score"] for row in state.history)
+    members = np.asarray(trained.networks.output)
+    assert np.abs(members[0] - members[1]).max() > 1e-3
+
+
+def test_resumed_training_agrees_bit_for_bit(prepared: tuple) -> None:
+    model, examples = prepared
+    whole, expected = fit(model, examples, examples[:3], CONFIG)
+    _, half = fit(
+        *(model, examples, examples[:3], CONFIG), after_epoch=lambda state: state.epoch == 3
+    )
+    assert half.epoch == 3
+    arrays, meta = saveable(half)
+    again = restored(start(model, CONFIG, 1), Checkpoint(3, arrays, meta))
+    resumed, found = fit(model, examples, examples[:3], CONFIG, resume=again)
+    assert found.history == expected.history
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_hopeless_learning_rate_ends_in_a_clear_error(
+    prepared: tuple, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, examples = prepared
+    config = CONFIG.model_copy(update={"learning_rate": 1e30, "retries": 2})
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(InputError, match=r"diverged 3 times.*lower learning_rate"),
+    ):
+        fit(model, examples, [], config)
+    assert caplog.text.count("loss not finite") == 2
+
+
+def test_divergence_goes_back_with_half_the_rate(
+    prepared: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, examples = prepared
+    honest, calls = loop._one_epoch, []
+
+    def failing_once(state: loop.TrainState, *rest: object) -> tuple[loop.TrainState, float]:
+        calls.append(state.epoch)
+        state, value = honest(state, *rest)
+        return state, (float("nan") if len(calls) == 4 else value)
+
+    monkeypatch.setattr(loop, "_one_epoch", failing_once)
+    _, state = fit(model, examples, [], CONFIG)
+    assert calls == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert state.rate == 0.5
+    assert state.epoch == CONFIG.epochs
+
+
+def test_patience_stops_and_the_best_is_kept(prepared: tuple) -> None:
+    model, examples = prepared
+    config = CONFIG.model_copy(
+        update={"epochs": 40, "patience": 1, "validate_every": 1, "learning_rate": 1.0}
+    )
+    _, state = fit(model, examples, examples[:3], config)
+    assert state.epoch < 40
+    assert state.best_score < state.history[-1]["score"]
+
+
+def test_members_are_trained_on_their_own_bags() -> None:
+    config = TrainConfig(bag=0.5, mean_share=0.0)
+    bags = loop._bags(200, 4, config)
+    assert np.all(bags.sum(axis=1) >= 1)
+    assert 0.45 < bags.mean() < 0.7
+    batch = batches._empty(1, 1, 200, np.dtype(np.float32))._replace(frame=np.arange(200))
+    mixture = loop._mixture(batch, bags, 0.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(mixture.sum(axis=1), 1.0)
+    assert np.all(bags[mixture > 0] == 1.0)
+    mean = loop._mixture(batch, bags, 1.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(mean, np.float32(0.25))
