@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from thermosearch.runtime.errors import explain_os_error
@@ -30,7 +31,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         beside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # it may never have been made
+            beside.unlink()
         raise explain_os_error(error, f"writing {path}") from error
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -53,7 +54,7 @@ def _line(item: ErrorDetails, model: type[BaseModel], content: dict[str, Any]) -
     near = ""
     if item["type"] in {"literal_error", "enum", "union_tag_invalid"}:
         choices = str(item["ctx"].get("expected") or item["ctx"].get("expected_tags"))
-        near = nearest(item["input"], [word.strip("' ") for word in choices.split(",")])
+        near = nearest(item["input"], re.findall(r"'([^']*)'", choices))
     if not where:
         return expected
     if isinstance(item["input"], dict | BaseModel):
@@ -66,8 +67,7 @@ def _expected(item: ErrorDetails) -> str:
     message = item["msg"]
     for prefix in ("Value error, ", "Assertion failed, "):
         message = message.removeprefix(prefix)
-    message = message.replace("Input should be ", "expected ").removeprefix("a valid ")
-    message = message.replace("expected a valid ", "expected a ")
+    message = message.replace("Input should be ", "expected ").partition(", unable")[0]
     return message[:1].lower() + message[1:]
 
 

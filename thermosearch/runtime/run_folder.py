@@ -30,6 +30,7 @@ from thermosearch.runtime.versions import versions
 
 SCHEMA = 1
 
+_LOCK = ".lock"
 # What may change between the sessions of one run: where and how long, never what is computed.
 _FREE_KEYS = {"walltime", "output", "checkpoint_interval"}
 
@@ -179,7 +180,7 @@ def to_hdf5(arrays: Mapping[str, Any]) -> bytes:
 def _check_folder(folder: RunFolder, study: GivenStudy, resume: bool) -> bool:
     """Whether the folder holds a run to go on with; refuses what must not be touched."""
     path = folder.path
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or (path.is_dir() and _is_fresh(path)):
         return False
     if not (path / "run.json").is_file():
         raise InputError(f"{path}: holds other files; give a new folder with --output")
@@ -191,10 +192,17 @@ def _check_folder(folder: RunFolder, study: GivenStudy, resume: bool) -> bool:
     return True
 
 
+def _is_fresh(path: Path) -> bool:
+    """Whether the folder is empty, or holds what a run left that was killed as it began."""
+    names = {entry.name for entry in path.iterdir() if entry.suffix != ".part"}
+    own = {_LOCK, "study.toml", "study.json", "study.resolved.json"}
+    return not names or (_LOCK in names and names <= own)
+
+
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
     try:
-        file = folder.file(".lock").open("w", encoding="utf-8")
+        file = folder.file(_LOCK).open("w", encoding="utf-8")
     except OSError as error:
         raise explain_os_error(error, f"writing into {folder.path}") from error
     with file:

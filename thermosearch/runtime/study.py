@@ -3,6 +3,7 @@
 An engine's study is a `StrictModel` with the sections of its own and a `run: RunSection`.
 """
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -135,4 +136,6 @@ def study_kind(content: dict[str, Any], known: tuple[str, ...], source: str) -> 
     choices = ", ".join(f'"{name}"' for name in known)
     if kind is None:
         raise InputError(f"{source}: kind is missing; it is one of {choices}")
-    raise InputError(f"{source}: kind = {kind!r}: expected one of {choices}{nearest(kind, known)}")
+    raise InputError(
+        f"{source}: kind = {json.dumps(kind)}: expected one of {choices}{nearest(kind, known)}"
+    )

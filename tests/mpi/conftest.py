@@ -1,0 +1,39 @@
+"""Real `mpiexec` runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def mpirun(tmp_path: Path) -> Run:
+    """`mpirun(2, "script.py", ...)` runs Python on two ranks, in a folder of the test's own.
+
+    The mpiexec is the one beside this Python (the mpich wheel) or else the machine's.
+    """
+    beside = Path(sys.executable).with_name("mpiexec")
+    launcher = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if launcher is None:
+        pytest.skip("no mpiexec: install the extra [mpi-local]")
+    environment = {**os.environ, "THERMOSEARCH_CACHE": "off"}
+
+    def start(ranks: int, *arguments: object, timeout: float = 60.0) -> subprocess.CompletedProcess:
+        command = [launcher, "-n", str(ranks), sys.executable, *map(str, arguments)]
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return start

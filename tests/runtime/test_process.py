@@ -1,0 +1,153 @@
+"""What a user sees of a process: exit codes, signals, one line a mistake."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., list[str]]
+FAST = 'kind = "search"\n[method]\nsteps = 5\n'
+SLOW = 'kind = "search"\n[method]\nsteps = 40\npause = 0.1\n'
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("THERMOSEARCH_CACHE", "off")
+    Path("fast.toml").write_text(FAST)
+    Path("slow.toml").write_text(SLOW)
+    Path("whole.toml").write_text(SLOW.replace("0.05", "0.0"))
+
+
+def finish(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def start_and_wait_for_steps(command: list[str], log: Path, steps: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 30.0
+    while not (log.exists() and f"step {steps}" in log.read_text()):
+        assert time.monotonic() < limit, "the run did not start"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    return process
+
+
+def quantities(output: str) -> str:
+    text = Path(output, "results.json").read_text()
+    return text[text.index('"quantities"') :]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal_is_75_and_resumes_to_the_same_numbers(
+    sent: signal.Signals, toy_command: Command
+) -> None:
+    process = start_and_wait_for_steps(
+        toy_command("search", "slow.toml", "--output", "out"), Path("out/run.log"), 5
+    )
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 75
+    assert "stopping after this step, resumable" in said
+    assert "go on with --resume --output out" in said
+    assert "Traceback" not in said
+    assert finish(toy_command("search", "slow.toml", "--output", "out", "--resume")).returncode == 0
+    assert finish(toy_command("search", "whole.toml", "--output", "whole")).returncode == 0
+    assert quantities("out") == quantities("whole")
+
+
+def test_second_ctrl_c_ends_at_once(toy_command: Command) -> None:
+    Path("stuck.toml").write_text('kind = "search"\n[method]\nsteps = 3\npause = 20.0\n')
+    process = subprocess.Popen(
+        toy_command("search", "stuck.toml", "--output", "out"), stderr=subprocess.PIPE, text=True
+    )
+    log = Path("out/run.log")
+    while not (log.exists() and "in out on 1 rank" in log.read_text()):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert time.monotonic() - before < 5.0
+    assert process.returncode == -signal.SIGINT
+
+
+def test_kill_9_loses_only_the_work_since_the_checkpoint(toy_command: Command) -> None:
+    study = SLOW + "[run]\ncheckpoint_interval = 0.02\n"
+    Path("often.toml").write_text(study)
+    command = toy_command("search", "often.toml", "--output", "out")
+    process = start_and_wait_for_steps(command, Path("out/run.log"), 8)
+    process.kill()
+    process.communicate()
+    resumed = finish([*command, "--resume"])
+    assert resumed.returncode == 0, resumed.stderr
+    assert "step 5" not in resumed.stderr
+    assert finish(toy_command("search", "whole.toml", "--output", "whole")).returncode == 0
+    assert quantities("out") == quantities("whole")
+
+
+def test_walltime_on_the_command_line_is_75(toy_command: Command) -> None:
+    done = finish(toy_command("search", "slow.toml", "--output", "out", "--walltime", "1"))
+    assert done.returncode == 75, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search", "nowhere.toml"], "nowhere.toml: no such file"),
+        (["search", "typo.toml"], 'method.stepz = 3: unknown key; did you mean "steps"?'),
+        (["search", "old.toml"], 'kind = "serch": expected one of'),
+        (["search", "train.toml"], "this is a study for `thermosearch train`"),
+        (["search", "fast.toml", "--output", "taken"], "taken: holds other files"),
+        (["search", "fast.toml", "--output", "fast.toml"], "fast.toml: "),
+        (["search", "fast.toml", "--resume"], "--resume needs --output"),
+        (["validate", "typo.toml"], "typo.toml: method.stepz"),
+    ],
+)
+def test_wrong_input_is_one_line_and_2(
+    arguments: list[str], words: str, toy_command: Command
+) -> None:
+    Path("typo.toml").write_text('kind = "search"\nmethod.stepz = 3\n')
+    Path("old.toml").write_text('kind = "serch"\n')
+    Path("train.toml").write_text('kind = "train"\n')
+    Path("taken").mkdir()
+    Path("taken/notes.txt").write_text("")
+    done = finish(toy_command(*arguments))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [["search"], ["serch", "x"], ["search", "x", "--outptu"]])
+def test_misspelt_command_line_is_2(arguments: list[str], toy_command: Command) -> None:
+    done = finish(toy_command(*arguments))
+    assert done.returncode == 2
+    assert "error:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bug_shows_its_traceback_and_is_1(toy_command: Command) -> None:
+    Path("bug.toml").write_text('kind = "search"\nmethod.fail_at = 2\n')
+    done = finish(toy_command("search", "bug.toml", "--output", "out"))
+    assert done.returncode == 1
+    assert "RuntimeError: the toy engine breaks here" in done.stderr
+
+
+def test_validate_runs_nothing(toy_command: Command) -> None:
+    done = finish(toy_command("validate", "fast.toml"))
+    assert done.returncode == 0
+    assert done.stdout == "fast.toml: a valid search study\n"
+    assert not Path("runs").exists()
+
+
+def test_quiet_says_nothing_on_the_screen(toy_command: Command) -> None:
+    done = finish(toy_command("search", "fast.toml", "--output", "out", "--quiet"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "step 4" in Path("out/run.log").read_text()
