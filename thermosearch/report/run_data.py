@@ -217,8 +217,12 @@ def _structures(
         if not isinstance(index, int) or not 0 <= index < len(frames[name]):
             problems.append(f"{name} has no frame {index}.")
             continue
+        atoms = frames[name][index]
+        if not len(atoms) or not np.isfinite([*atoms.positions, *atoms.cell.array]).all():
+            problems.append(f"{name}, frame {index}, has no atoms or no finite positions.")
+            continue
         label = str(entry.get("label") or f"structure {number}")
-        structures.append(Structure(label, frames[name][index], entry))
+        structures.append(Structure(label, atoms, entry))
     return tuple(structures)
 
 
@@ -228,10 +232,13 @@ def _frames(folder: Path, name: str, problems: list[str]) -> list[ase.Atoms]:
         problems.append(f"{name} lies outside the run folder and is not read.")
         return []
     try:
-        return ase.io.read(path, index=":", format="extxyz")
+        frames = ase.io.read(path, index=":", format="extxyz")
     except UNREADABLE as error:
         problems.append(f"{name} cannot be read: {error or type(error).__name__}.")
         return []
+    if not frames:
+        problems.append(f"{name} holds no structure.")
+    return frames
 
 
 def _entries(results: Mapping[str, Any], key: str, problems: list[str]) -> list[Mapping[str, Any]]:

@@ -185,7 +185,9 @@ def _by_member(found: Sequence[Structure]) -> list[Levels]:
     for key in members[0].facts:
         name, measure = key_and_unit(key)
         # Total energies rest on each member's own reference.
-        if not measure or name == "energy" or not all(_is_number(m.facts, key) for m in members):
+        if not measure or name in {"energy", "spread"}:
+            continue
+        if not all(_is_number(each.facts, key) for each in members):
             continue
         values = np.array([each.facts[key] for each in members], np.float64)
         levels.append(Levels(name, measure, labels, values, np.zeros_like(values)))

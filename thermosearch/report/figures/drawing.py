@@ -29,6 +29,7 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {
 # Readable on light and dark: a raster layer cannot follow the theme.
 RASTER_COLOUR = "#3987e5"
 RASTER_DPI = 160
+LONGEST_TEXT = 60
 
 STYLE = {
     "text.color": INK,
@@ -87,8 +88,9 @@ def to_markup(figure: Figure, alt: str, caption: str) -> Markup:
 
 
 def plain(text: str) -> str:
-    """Text from a run as matplotlib takes it literally: `$` starts no formula."""
-    return str(text).replace("$", r"\$")
+    """Make text from a run fit for a plot: no longer than that, and `$` starts no formula."""
+    shown = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return shown.replace("$", r"\$")
 
 
 def log_axis(axes: Axes, which: str) -> None:

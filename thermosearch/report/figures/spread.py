@@ -22,6 +22,7 @@ from thermosearch.report.run_data import Arrays
 
 POINTS = 500
 """Beyond this many points the layer is rasterised."""
+LONGEST_LABEL = 28
 
 
 class Levels(NamedTuple):
@@ -38,7 +39,7 @@ def level_figure(levels: Levels) -> Markup:
     """Energies of the structures with the committee's spread as bars, lowest first."""
     order = np.argsort(levels.values)
     values, spreads = levels.values[order], levels.spreads[order]
-    labels = [plain(levels.labels[index]) for index in order]
+    labels = [plain(levels.labels[index][:LONGEST_LABEL]) for index in order]
     figure, axes = new_axes(5.4, 1.2 + 0.28 * len(values))
     rows = np.arange(len(values))
     axes.errorbar(
