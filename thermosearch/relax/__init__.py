@@ -1,1 +1,1 @@
-"""Relax."""
+"""Batched local relaxation and molecular dynamics on any potential."""
