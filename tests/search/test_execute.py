@@ -1,0 +1,196 @@
+"""A whole search on Stillinger-Weber Si(001): exact surface energies, resume, ranks."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import ase.io
+import h5py
+import numpy as np
+import pytest
+
+import thermosearch
+from thermosearch.runtime.errors import InputError
+from thermosearch.runtime.results import Quantity, Results
+from thermosearch.search.problem import make_problem
+from thermosearch.search.study import SearchStudy
+from thermosearch.units import EV_PER_A2_IN_J_PER_M2
+
+Build = Callable[..., SearchStudy]
+
+EPSILON = 2.1683
+A0 = 5.43095
+AREA = A0**2 / 2.0
+"""Of one 1x1 cell, A^2."""
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("search") / "run"
+
+
+@pytest.fixture(scope="module")
+def results(study: Build, run_folder: Path) -> Results:
+    return thermosearch.run(study(), output=run_folder, quiet=True)
+
+
+def quantity(results: Results, name: str, phase: str = "reconstructed") -> Quantity:
+    (found,) = [q for q in results.quantities if q.name == name and q.conditions["phase"] == phase]
+    return found
+
+
+def test_the_ideal_cut_costs_one_epsilon_a_cell(results: Results) -> None:
+    # Two dangling bonds of epsilon / 2 each per 1x1 cell: exact for nearest neighbours.
+    ideal = quantity(results, "surface_energy", "unreconstructed").value
+    assert ideal == pytest.approx(EPSILON / AREA * EV_PER_A2_IN_J_PER_M2, abs=1e-4)
+
+
+def test_the_dimer_row_is_found(results: Results) -> None:
+    # 1.3260 eV per 1x1 and 2.403 A: matscipy, 16 layers, two free faces.
+    found = quantity(results, "surface_energy").value / EV_PER_A2_IN_J_PER_M2 * AREA
+    assert found == pytest.approx(1.3260, abs=1e-3)
+    assert quantity(results, "dimer_length").value == pytest.approx(2.403, abs=2e-3)
+    assert quantity(results, "dimer_buckling_angle").value < 0.2
+    assert quantity(results, "dimers_per_cell").value == 1.0
+
+
+def test_no_members_no_errors(results: Results) -> None:
+    assert quantity(results, "surface_energy").error is None
+    assert quantity(results, "dimer_length").error is None
+
+
+def test_the_run_folder_is_complete(results: Results, run_folder: Path) -> None:
+    saved = json.loads((run_folder / "results.json").read_text())
+    assert saved["engine"] == "search"
+    assert saved["status"] == "finished"
+    assert saved["evaluations"] == results.evaluations > 0
+    labels = [structure["label"] for structure in saved["structures"]]
+    assert labels[:3] == ["best structure", "unreconstructed", "minimum 0"]
+    for structure in saved["structures"]:
+        atoms = ase.io.read(run_folder / structure["file"], index=structure["index"])
+        assert len(atoms) == 32
+        assert atoms.info["energy_eV"] == pytest.approx(structure["energy_eV"], abs=1e-9)
+        assert int(atoms.arrays["frozen"].sum()) == 16
+    best = ase.io.read(run_folder / "structures/best.extxyz")
+    assert np.sort(best.arrays["dimer"])[-3:].tolist() == [-1, 0, 0]
+    with h5py.File(run_folder / "results.h5") as file:
+        for seed in range(2):
+            curve = file[f"convergence/seed_{seed}"]
+            assert curve["generation_energy"].shape == (3, 4)
+            assert np.all(np.diff(curve["energy"]) <= 0.0)
+            assert np.all(np.diff(curve["calls"]) > 0)
+            np.testing.assert_allclose(
+                curve["energy"][0], np.nanmin(curve["generation_energy"][0]), rtol=1e-12
+            )
+
+
+def test_every_call_is_counted(results: Results, run_folder: Path) -> None:
+    with h5py.File(run_folder / "results.h5") as file:
+        searched = sum(int(file[f"convergence/seed_{seed}/calls"][-1]) for seed in range(2))
+    (per_success,) = [q for q in results.quantities if q.name == "calls_per_success"]
+    (probability,) = [q for q in results.quantities if q.name == "success_probability"]
+    assert per_success.value * probability.value * 2 == pytest.approx(searched)
+    assert results.evaluations > searched, "the final relaxations count too"
+
+
+def same(one: Path, other: Path) -> None:
+    """Two run folders hold the same numbers, bit for bit."""
+    a, b = (json.loads((path / "results.json").read_text()) for path in (one, other))
+    for key in ("quantities", "structures", "evaluations", "seed"):
+        assert a[key] == b[key]
+    with h5py.File(one / "results.h5") as x, h5py.File(other / "results.h5") as y:
+        names: list[str] = []
+        x.visit(names.append)
+        for name in names:
+            if isinstance(x[name], h5py.Dataset):
+                np.testing.assert_array_equal(x[name][()], y[name][()])
+
+
+def test_a_stopped_run_resumes_bit_for_bit(
+    study: Build, results: Results, run_folder: Path, tmp_path: Path
+) -> None:
+    # A walltime of a nanosecond stops before the first generation, every time.
+    stopped = thermosearch.run(study(), output=tmp_path / "run", walltime=1e-9, quiet=True)
+    assert stopped.status == "stopped"
+    path = tmp_path / "short"
+    fewer = study(method={"generations": 2})
+    thermosearch.run(fewer, output=path, quiet=True)
+    # The checkpoint of a shorter run is the state of the longer one on its way.
+    for name in (path / "checkpoints").iterdir():
+        target = tmp_path / "run" / "checkpoints" / name.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(name.read_bytes())
+    resumed = thermosearch.run(study(), output=tmp_path / "run", resume=True, quiet=True)
+    assert resumed.status == "finished"
+    same(run_folder, tmp_path / "run")
+
+
+@pytest.mark.mpi
+def test_two_ranks_give_the_same_bits(
+    study: Build, results: Results, run_folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "study.json"
+    path.write_text(study().model_dump_json())
+    program = (
+        "import json, pathlib, sys, thermosearch\n"
+        "study = json.loads(pathlib.Path(sys.argv[1]).read_text())\n"
+        "thermosearch.run(study, output=sys.argv[2], quiet=True)\n"
+    )
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    command = [mpiexec, "-n", "2", sys.executable, "-c", program, path, tmp_path / "run"]
+    subprocess.run([str(part) for part in command], check=True, timeout=240)
+    same(run_folder, tmp_path / "run")
+
+
+def test_inheritance_and_covariance_are_choices(study: Build, tmp_path: Path) -> None:
+    other = study(method={"inheritance": "baldwinian", "covariance": "diagonal", "seeds": 1})
+    found = thermosearch.run(other, output=tmp_path / "run", quiet=True)
+    assert quantity(found, "dimers_per_cell").value == 1.0
+
+
+def test_an_element_the_potential_does_not_know(study: Build) -> None:
+    germanium = study(system={"slab": {"element": "Ge"}})
+    with pytest.raises(InputError, match="does not know Ge; it knows Si"):
+        make_problem(germanium)
+
+
+def test_all_individuals_rejected(study: Build, tmp_path: Path) -> None:
+    cramped = study(method={"minimum_distance": 4.0, "generations": 1})
+    with pytest.raises(InputError, match="all individuals were rejected \\(8 overlap\\)"):
+        thermosearch.run(cramped, output=tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        ({"founder": "nowhere.extxyz"}, "no such file"),
+        ({}, "give either"),
+        ({"slab": {}, "moved_layers": 0}, "greater than 0"),
+        ({"slab": {"layers": 7}}, "7 is odd"),
+        ({"slab": {"element": "Sl"}}, "'Sl' is no chemical symbol"),
+        ({"slab": {"layer": 8}}, "layer"),
+    ],
+)
+def test_mistakes_in_the_study(system: dict, message: str, tmp_path: Path) -> None:
+    content = {
+        "kind": "search",
+        "potential": {"analytic": "stillinger_weber"},
+        "system": system,
+    }
+    with pytest.raises(InputError, match=message):
+        thermosearch.run(content, output=tmp_path / "run", quiet=True)
+
+
+@pytest.mark.slow
+def test_a_2x2_cell_finds_the_row_from_anywhere(study: Build, tmp_path: Path) -> None:
+    wide = study(
+        system={"slab": {"layers": 16, "repeat": [2, 2]}},
+        method={"seeds": 6, "generations": 10, "population": 8, "scramble": 1.5},
+    )
+    found = thermosearch.run(wide, output=tmp_path / "run", quiet=True)
+    energy = quantity(found, "surface_energy").value / EV_PER_A2_IN_J_PER_M2 * AREA
+    assert energy == pytest.approx(1.3260, abs=1e-3)
+    (success,) = [q for q in found.quantities if q.name == "success_probability"]
+    assert success.value >= 0.8

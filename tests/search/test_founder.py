@@ -1,0 +1,161 @@
+"""Founder, roles, scrambling, and the vector the strategy works on."""
+
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import diamond100
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thermosearch.runtime.errors import InputError
+from thermosearch.search.degrees_of_freedom import (
+    make_degrees_of_freedom,
+    nearest_distance,
+    repaired,
+)
+from thermosearch.search.founder import FROZEN, MOVED, RELAXED, Founder, make_founder, scrambled
+from thermosearch.search.study import SystemSection
+from thermosearch.structure.surface import heights
+
+
+def slab(
+    moved: int = 2, relaxed: int = 3, layers: int = 8, repeat: tuple[int, int] = (2, 2)
+) -> Founder:
+    section = {"layers": 8, "repeat": repeat}
+    system = SystemSection.model_validate(
+        {"moved_layers": moved, "relaxed_layers": relaxed, "slab": section}
+    )
+    return make_founder(system, 5.43)
+
+
+def test_roles_follow_the_layers() -> None:
+    founder = slab()
+    assert [int((founder.role == role).sum()) for role in (MOVED, RELAXED, FROZEN)] == [8, 12, 12]
+    height = heights(founder.configuration)
+    assert height[founder.role == MOVED].min() > height[founder.role == RELAXED].max()
+    assert height[founder.role == RELAXED].min() > height[founder.role == FROZEN].max()
+    assert not founder.mobile[founder.role == FROZEN].any()
+
+
+def test_the_slab_is_cut_from_the_bulk() -> None:
+    founder = slab()
+    cell = np.asarray(founder.configuration.cell)
+    np.testing.assert_allclose(np.linalg.norm(cell[:2], axis=1), 2 * 5.43 / np.sqrt(2.0))
+    assert founder.configuration.pbc.tolist() == [True, True, False]
+    assert np.ptp(heights(founder.configuration)) == pytest.approx(7 * 5.43 / 4)
+
+
+def test_scrambling_moves_only_moved_atoms_within_its_radius() -> None:
+    founder = slab()
+    first = scrambled(founder, 0.8, np.random.default_rng(1))
+    shift = np.linalg.norm(first - founder.configuration.positions, axis=1)
+    assert np.all(shift[founder.role != MOVED] == 0.0)
+    assert np.all(shift[founder.moved] <= 0.8 + 1e-12)
+    assert shift[founder.moved].max() > 0.4
+    assert not np.array_equal(first, scrambled(founder, 0.8, np.random.default_rng(2)))
+    np.testing.assert_array_equal(first, scrambled(founder, 0.8, np.random.default_rng(1)))
+
+
+def test_scrambling_fills_the_ball_evenly() -> None:
+    founder = slab(moved=7, relaxed=0, repeat=(6, 6))
+    shift = scrambled(founder, 1.0, np.random.default_rng(5)) - founder.configuration.positions
+    cubes = np.linalg.norm(shift[founder.moved], axis=1) ** 3
+    # |u|^3 is uniform on (0, 1); Kolmogorov-Smirnov at 252 points, 1 in 1000 beyond 0.12.
+    gap = np.abs(np.sort(cubes) - np.linspace(0, 1, len(cubes))).max()
+    assert gap < 0.12
+    assert np.abs(shift[founder.moved].mean(axis=0)).max() < 4 * np.sqrt(0.2 / 252)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_vector_and_positions_are_inverse_inside_the_window(seed: int) -> None:
+    founder = slab()
+    freedom = make_degrees_of_freedom(founder, 3.0, (1.0, 2.0))
+    vector = np.random.default_rng(seed).uniform(-0.5, 0.5, freedom.size)
+    np.testing.assert_allclose(freedom.vector(freedom.positions(vector)), vector, atol=1e-12)
+
+
+def test_the_scale_falls_with_depth() -> None:
+    freedom = make_degrees_of_freedom(slab(), 3.0, (1.0, 2.0))
+    assert freedom.scale.max() == 1.0
+    np.testing.assert_allclose(freedom.scale.min(), np.exp(-5.43 / 4 / 3.0), rtol=1e-9)
+    assert np.all(make_degrees_of_freedom(slab(), None, (1.0, 2.0)).scale == 1.0)
+
+
+def test_moved_atoms_stay_in_the_window_and_others_where_they_are() -> None:
+    founder = slab()
+    freedom = make_degrees_of_freedom(founder, None, (0.5, 1.0))
+    positions = freedom.positions(np.full(freedom.size, 9.0))
+    height = positions[:, 2]
+    top = founder.configuration.positions[:, 2].max()
+    np.testing.assert_allclose(height[founder.moved].max(), top + 1.0)
+    others = founder.role != MOVED
+    np.testing.assert_array_equal(positions[others], founder.configuration.positions[others])
+    assert freedom.escaped(positions + np.array([0.0, 0.0, 0.6]))
+    assert not freedom.escaped(positions)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=15, deadline=None)
+def test_repair_opens_every_short_distance(seed: int) -> None:
+    founder = slab(moved=1)
+    freedom = make_degrees_of_freedom(founder, None, (1.0, 2.0))
+    start = freedom.positions(np.random.default_rng(seed).normal(scale=0.8, size=freedom.size))
+    mended, done = repaired(freedom, start, 1.6)
+    assert done == (nearest_distance(freedom, mended) >= 1.6)
+    assert done, "four atoms on a 2x2 surface have room"
+    others = founder.role != MOVED
+    np.testing.assert_array_equal(mended[others], start[others])
+
+
+def test_repair_leaves_good_positions_alone_and_parts_atoms_on_one_spot() -> None:
+    founder = slab(moved=1)
+    freedom = make_degrees_of_freedom(founder, None, (1.0, 2.0))
+    good = np.array(founder.configuration.positions)
+    np.testing.assert_array_equal(repaired(freedom, good, 1.6)[0], good)
+    good[founder.moved[0]] = good[founder.moved[1]]
+    mended, done = repaired(freedom, good, 1.6)
+    assert done == (nearest_distance(freedom, mended) >= 1.6)
+    assert np.isfinite(mended).all()
+
+
+def test_repair_says_when_there_is_no_room() -> None:
+    founder = slab(moved=1)
+    freedom = make_degrees_of_freedom(founder, None, (0.0, 0.0))
+    positions = np.array(founder.configuration.positions)
+    assert not repaired(freedom, positions, 5.0)[1]
+
+
+def test_a_founder_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "slab.extxyz"
+    atoms = Atoms(diamond100("Si", (2, 1, 8), a=5.43, vacuum=6.0), info={})
+    ase.io.write(path, atoms)
+    system = SystemSection.model_validate({"founder": str(path), "relaxed_layers": 3})
+    founder = make_founder(system, None)
+    np.testing.assert_allclose(founder.configuration.positions, atoms.positions, atol=1e-7)
+
+
+def refused(system: dict, match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        make_founder(SystemSection.model_validate(system), 5.43)
+
+
+def test_nothing_left_frozen() -> None:
+    refused({"moved_layers": 2, "relaxed_layers": 6, "slab": {"layers": 8}}, "leaves none frozen")
+
+
+def test_overlapping_atoms(tmp_path: Path) -> None:
+    path = tmp_path / "slab.extxyz"
+    atoms = Atoms(diamond100("Si", (2, 1, 8), a=5.43, vacuum=6.0), info={})
+    atoms.positions[3] = atoms.positions[2] + 0.1
+    ase.io.write(path, atoms)
+    refused({"founder": str(path)}, "overlap")
+
+
+def test_a_file_that_is_no_structure(tmp_path: Path) -> None:
+    path = tmp_path / "slab.extxyz"
+    path.write_text("three\nnot a structure\n")
+    refused({"founder": str(path)}, "slab.extxyz cannot be read")

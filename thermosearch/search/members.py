@@ -1,0 +1,94 @@
+"""The same slab by the whole potential and by every member of a committee."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.configuration import Configuration
+from thermosearch.potentials.evaluate import evaluate
+from thermosearch.potentials.interface import Committee, CommitteeMember, Potential
+from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.relax.minimise import minimise
+from thermosearch.search.evaluate import Relaxation
+from thermosearch.search.founder import Founder
+from thermosearch.search.observables import SlabReference
+
+
+class RelaxedSlab(NamedTuple):
+    """A relaxed slab and what its energy is measured against, by one potential.
+
+    Attributes
+    ----------
+    reference : SlabReference
+        By the same potential.
+    energy : float
+        eV.
+    positions : (n, 3) float64
+        A.
+    calls : int
+        Energy+force calls of the relaxation.
+    """
+
+    reference: SlabReference
+    energy: float
+    positions: Float[np.ndarray, "n 3"]
+    calls: int
+
+
+def members_of(potential: Potential, example: Configuration) -> list[CommitteeMember]:
+    """Return each member as a potential of its own; none for a potential that is no committee."""
+    if not isinstance(potential, Committee):
+        return []
+    neighbours = host_neighbours(example, potential.cutoff)
+    count = jax.eval_shape(potential.member_energies, example, neighbours).shape[0]
+    return [CommitteeMember(potential, np.asarray(index, np.int32)) for index in range(count)]
+
+
+def relax_with(
+    potential: Potential,
+    founder: Founder,
+    crystal: Configuration | None,
+    positions: Float[np.ndarray, "n 3"],
+    relaxation: Relaxation,
+) -> RelaxedSlab:
+    """Relax a slab to the end with one potential and evaluate its references with the same.
+
+    Parameters
+    ----------
+    potential : Potential
+        The whole one, or a member.
+    founder : Founder
+        The slab as cut.
+    crystal : Configuration or None
+        Of the bulk, where the founder was cut from one.
+    positions : (n, 3)
+        Where to begin, A.
+    relaxation : Relaxation
+        Steps and force.
+    """
+    (relaxed,) = minimise(
+        potential,
+        [founder.configuration._replace(positions=positions)],
+        mobile=founder.mobile,
+        max_steps=relaxation.steps,
+        force_tolerance=relaxation.force,
+        width=1,
+    )
+    return RelaxedSlab(
+        slab_reference(potential, founder, crystal),
+        relaxed.energy,
+        np.asarray(relaxed.configuration.positions),
+        relaxed.executed,
+    )
+
+
+def slab_reference(
+    potential: Potential, founder: Founder, crystal: Configuration | None
+) -> SlabReference:
+    """Energies of the slab as cut and, an atom, of the crystal it was cut from."""
+    structures = [founder.configuration] + ([] if crystal is None else [crystal])
+    energies = [float(each.energy) for each in evaluate(potential, structures, ("energy",))]
+    per_atom = None if crystal is None else energies[1] / len(crystal.numbers)
+    return SlabReference(per_atom, energies[0])
