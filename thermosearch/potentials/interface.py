@@ -6,7 +6,7 @@ and its `energy` is a pure function of (parameters, configuration, neighbours).
 """
 
 from abc import abstractmethod
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -93,6 +93,12 @@ class Potential(eqx.Module):
         () float64
             Total energy. Padding atoms contribute exactly zero.
         """
+
+    def ase_calculator(self, **options: Any) -> Any:
+        """Make an ASE calculator of it; options as of `ase_bridge.to_calculator`."""
+        from thermosearch.potentials.ase_bridge import to_calculator  # noqa: PLC0415 - a cycle
+
+        return to_calculator(self, **options)
 
 
 class Committee(Potential):

@@ -1,0 +1,102 @@
+"""Section `[potential]` of a study: which energy."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from thermosearch.potentials.ase_bridge import CalculatorPotential
+from thermosearch.potentials.interface import Potential
+from thermosearch.potentials.registry import ANALYTIC, find_model, load_potential
+from thermosearch.runtime.errors import InputError
+from thermosearch.runtime.study import StrictModel
+
+
+class PotentialSection(StrictModel):
+    """Exactly one of `model`, `analytic` and `ase`.
+
+    A wrong name or a wrong parameter is found when the study is read.
+    """
+
+    model: str | None = None
+    """A shipped model's name, or a model file; relative paths count from the study's folder."""
+    analytic: Literal[tuple(ANALYTIC)] | None = None  # type: ignore[valid-type]
+    """An analytic potential's name."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Of the analytic potential."""
+    ase: str | None = None
+    """An ASE calculator as "package.module:Calculator"."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the ASE calculator."""
+    on_failure: Literal["raise", "nan"] = "raise"
+    """What a failing ASE calculator does: end the run, or give NaN (the engine rejects it)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_model(cls, given: Any, info: Any) -> Any:
+        """Replace a relative file beside the study by its full path."""
+        if not isinstance(given, dict) or not isinstance(given.get("model"), str):
+            return given
+        beside = (info.context or {}).get("folder", Path()) / given["model"]
+        return given | {"model": str(beside.resolve())} if beside.is_file() else given
+
+    @model_validator(mode="after")
+    def _check(self) -> "PotentialSection":
+        kinds = {"model": self.model, "analytic": self.analytic, "ase": self.ase}
+        chosen = [key for key, value in kinds.items() if value is not None]
+        if len(chosen) != 1:
+            given = ", ".join(chosen) or "none"
+            raise ValueError(f"give exactly one of model, analytic and ase (given: {given})")
+        if self.parameters and self.analytic is None:
+            raise ValueError("parameters belong to an analytic potential")
+        if self.arguments and self.ase is None:
+            raise ValueError("arguments belong to an ase calculator")
+        try:
+            if self.model is not None:
+                find_model(self.model)
+            elif self.analytic is not None:
+                self.build()
+            else:
+                _calculator_class(self.ase)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def build(self, precision: Literal["float32", "float64"] | None = None) -> Potential:
+        """Make the potential.
+
+        Parameters
+        ----------
+        precision : {"float32", "float64"}, optional
+            Of a model (`[run] precision`). Analytic potentials compute in float64 unless their
+            parameters say otherwise, calculators in what they are made for.
+
+        Raises
+        ------
+        InputError
+            Unknown parameter, unreadable file, or a calculator that cannot be made.
+        """
+        if self.model is not None:
+            return load_potential(self.model, precision)
+        if self.analytic is not None:
+            return _call(ANALYTIC[self.analytic], self.parameters, f"analytic = {self.analytic!r}")
+        calculator = _call(_calculator_class(self.ase), self.arguments, f"ase = {self.ase!r}")
+        return CalculatorPotential(calculator, on_failure=self.on_failure)
+
+
+def _call(function: Any, arguments: dict[str, Any], label: str) -> Any:
+    try:
+        return function(**arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"potential: {label}: wrong parameters {arguments}: {error}") from error
+
+
+def _calculator_class(name: str | None) -> Any:
+    module, colon, attribute = (name or "").partition(":")
+    if not colon:
+        raise InputError(f'potential: ase = {name!r}: write "package.module:Calculator"')
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"potential: ase = {name!r}: cannot be imported: {error}") from error
