@@ -270,25 +270,30 @@ def validator(
 ) -> Callable[[NeuralPotential], dict[str, float]]:
     """Make a function that gives the mean absolute errors of a model's mean on these data.
 
-    The function returns `energy_mae` (eV/atom), `force_mae` (eV/A) and `stress_mae` (eV/A^3;
+    Frames count by their weights, as in the loss. The function returns `energy_mae` (eV/atom),
+    `force_mae` (eV/A) and `stress_mae` (eV/A^3;
     NaN without stresses).
     """
     shapes = buckets(examples, config.batch_atoms, config.buckets)
+
     def errors(model: NeuralPotential) -> dict[str, float]:
         members = model.config.members
-        found: dict[str, list[np.ndarray]] = {"energy": [], "force": [], "stress": []}
+        sums = dict.fromkeys(("energy", "force", "stress"), (0.0, 0.0))
         for batch in epoch(examples, shapes, None, model.config.precision):
             mixture = np.full((len(batch.frame), members), 1.0 / members, batch.vectors.dtype)
             got = jax.device_get(_predict(model, batch, mixture))
-            energy = (got.energy - batch.energy) / batch.atoms
-            found["energy"].append(np.abs(energy[batch.energy_weight > 0]))
-            forces = got.forces - batch.forces
-            found["force"].append(np.abs(forces[batch.force_weight > 0]).ravel())
-            stress = got.stress - batch.stress
-            found["stress"].append(np.abs(stress[batch.stress_weight > 0]).ravel())
-        joined = {name: np.concatenate(parts) for name, parts in found.items()}
+            deviations = {
+                "energy": ((got.energy - batch.energy) / batch.atoms, batch.energy_weight),
+                "force": (got.forces - batch.forces, batch.force_weight[:, None]),
+                "stress": (got.stress - batch.stress, batch.stress_weight[:, None, None]),
+            }
+            for name, (deviation, weight) in deviations.items():
+                weights = np.broadcast_to(weight, deviation.shape).astype(np.float64)
+                total, norm = sums[name]
+                sums[name] = (total + np.sum(weights * np.abs(deviation)), norm + weights.sum())
         return {
-            f"{name}_mae": float(x.mean()) if len(x) else float("nan") for name, x in joined.items()
+            f"{name}_mae": float(total / norm) if norm > 0 else float("nan")
+            for name, (total, norm) in sums.items()
         }
 
     return errors

@@ -46,8 +46,9 @@ def normalised(
 ) -> NeuralPotential:
     """Model whose features have zero mean and unit deviation on the training data.
 
-    The energy scale becomes the mean force component times 1 A, a robust measure of how strongly
-    energies vary.
+    Atoms count by the force weight of their structure, so that a few violent structures do not
+    set the scale. The energy scale becomes the mean force component times 1 A, a robust measure
+    of how strongly energies vary.
 
     Parameters
     ----------
@@ -57,22 +58,24 @@ def normalised(
     """
     order = np.random.default_rng([seed, 2]).permutation(len(examples))
     sizes = np.array([examples[k].atoms for k in order])
-    chosen = order[: int(np.searchsorted(np.cumsum(sizes), atoms)) + 1]
-    features, species = _features(model, [examples[k] for k in chosen])
+    chosen = [examples[k] for k in order[: int(np.searchsorted(np.cumsum(sizes), atoms)) + 1]]
+    features, species = _features(model, chosen)
+    weights = np.concatenate([np.full(item.atoms, item.force_weight + 1e-9) for item in chosen])
     shift = np.zeros(model.feature_shift.shape)
     gain = np.ones(model.feature_gain.shape)
     for element in np.unique(species):
-        own = features[species == element]
-        shift[element], deviation = own.mean(axis=0), own.std(axis=0)
+        own, weight = features[species == element], weights[species == element]
+        shift[element] = np.average(own, axis=0, weights=weight)
+        deviation = np.sqrt(np.average((own - shift[element]) ** 2, axis=0, weights=weight))
         # A feature that hardly varies here must not blow up elsewhere.
         gain[element] = 1.0 / np.maximum(deviation, 1e-3 * deviation.max() + 1e-12)
-    forces = np.concatenate([item.forces.ravel() for item in examples])
-    scale = float(np.abs(forces).mean()) or 1.0
+    scale = sum(item.force_weight * np.abs(item.forces).sum() for item in examples)
+    scale /= sum(item.force_weight * item.forces.size for item in examples) or 1.0
     dtype = model.feature_shift.dtype
     return eqx.tree_at(
         lambda m: (m.feature_shift, m.feature_gain, m.energy_scale),
         model,
-        (jnp.asarray(shift, dtype), jnp.asarray(gain, dtype), jnp.asarray(scale, dtype)),
+        (jnp.asarray(shift, dtype), jnp.asarray(gain, dtype), jnp.asarray(scale or 1.0, dtype)),
     )
 
 
