@@ -1,0 +1,1 @@
+"""Nested sampling: partition functions of atomistic systems, from nothing but an energy."""

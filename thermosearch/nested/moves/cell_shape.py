@@ -1,0 +1,20 @@
+"""Shared by the moves of the cell's shape."""
+
+from jaxtyping import Float
+
+from thermosearch.configuration import Array
+from thermosearch.nested.measures import to_cartesian, to_fractional
+from thermosearch.nested.moves.interface import Trial, decide
+from thermosearch.nested.walker import System, Walker
+
+
+def try_cell(
+    system: System, walker: Walker, cell: Float[Array, "3 3 *w"], limit: Float[Array, "*w"]
+) -> Trial:
+    """Propose another cell of equal volume; atoms keep their fractional places."""
+    fractional = to_fractional(walker.positions, walker.cell)
+    proposed = walker._replace(positions=to_cartesian(fractional, cell), cell=cell)
+    allowed = system.measure.holds_cell(cell)
+    energy, needed = system.energy(proposed)
+    proposed = proposed._replace(energy=energy)
+    return decide(system, walker, proposed, limit, allowed=allowed, needed=needed)

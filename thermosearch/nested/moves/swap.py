@@ -1,0 +1,55 @@
+"""Exchange of the species of two atoms."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from thermosearch.configuration import Array
+from thermosearch.nested.moves.interface import Move, Trial, decide
+from thermosearch.nested.streams import Stream, uniform
+from thermosearch.nested.walker import System, Walker
+
+
+class SwapMove(Move):
+    """Two mobile atoms drawn at random exchange their species; equal species are no proposal.
+
+    It has no step size.
+    """
+
+    name: str = eqx.field(static=True, default="swap")
+    largest: float = eqx.field(static=True, default=1.0)
+    target: float = eqx.field(static=True, default=0.0)
+
+    def attempts(self, system: System) -> int:
+        """One."""
+        return 1
+
+    def prepare(
+        self, system: System, step: Float[Array, ""], own: Stream
+    ) -> tuple[tuple[()], Float[Array, "1 2 *w"]]:
+        """Numbers that choose the pair."""
+        return (), uniform(own, (1, 2))
+
+    def attempt(
+        self,
+        system: System,
+        walker: Walker,
+        limit: Float[Array, "*w"],
+        task: tuple[Int[Array, ""], Float[Array, "2 *w"]],
+        memory: tuple[()],
+    ) -> tuple[Trial, tuple[()]]:
+        """Try one exchange."""
+        count = len(system.mobile)
+        drawn = (task[1] * np.asarray([[count], [count - 1]], np.float64)).astype(jnp.int32)
+        other = drawn[1] + (drawn[1] >= drawn[0]).astype(jnp.int32)
+        pair = jnp.asarray(system.moving)[jnp.stack([drawn[0], other])]
+        row = jnp.arange(pair.shape[1], dtype=jnp.int32)
+        first, second = walker.numbers[pair[0], row], walker.numbers[pair[1], row]
+        numbers = walker.numbers.at[pair[0], row].set(second).at[pair[1], row].set(first)
+        moved = walker._replace(numbers=numbers)
+        energy, needed = system.energy(moved)
+        proposed = moved._replace(energy=energy)
+        allowed = jnp.ones(limit.shape, bool)
+        trial = decide(system, walker, proposed, limit, allowed=allowed, needed=needed)
+        return trial._replace(tally=jnp.where(first == second, 0, trial.tally)), memory

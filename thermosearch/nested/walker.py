@@ -1,0 +1,220 @@
+"""One walker, and the system that says what its energy is and where it may go."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from thermosearch.configuration import Array, Configuration
+from thermosearch.nested.measures import Measure, length_squared
+from thermosearch.potentials.interface import Neighbours, Potential, energy_forces
+
+
+class Walker(NamedTuple):
+    """Configurations on their way; the last axis of every field is the walker's.
+
+    Attributes
+    ----------
+    positions : (n, 3, w) float64
+        Cartesian.
+    cell : (3, 3, w) float64
+        Rows are the lattice vectors.
+    numbers : (n, w) int32
+        Atomic numbers.
+    energy : (w,) float64
+        Potential energy.
+    """
+
+    positions: Float[Array, "n 3 *w"]
+    cell: Float[Array, "3 3 *w"]
+    numbers: Int[Array, "n *w"]
+    energy: Float[Array, "*w"]
+
+
+class NeighbourFinder(Protocol):
+    """What lists the neighbours of a walker inside a compiled walk.
+
+    Attributes
+    ----------
+    capacity : int
+        Slots an atom.
+    """
+
+    capacity: int
+
+    def with_capacity(self, capacity: int) -> "NeighbourFinder":
+        """Make the same finder with more slots."""
+        ...
+
+    def find(self, configuration: Configuration) -> Neighbours:
+        """Complete if `needed` fits the slots."""
+        ...
+
+
+class AllPairs(eqx.Module):
+    """Every atom is a neighbour of every other: clusters, where nothing repeats."""
+
+    atoms: int = eqx.field(static=True)
+
+    @property
+    def capacity(self) -> int:
+        """Enough for all others."""
+        return max(1, self.atoms - 1)
+
+    def with_capacity(self, capacity: int) -> "AllPairs":
+        """Refuse: nobody needs more slots than there are atoms."""
+        raise ValueError(f"{self.atoms} atoms have no {capacity} neighbours each")
+
+    def find(self, configuration: Configuration) -> Neighbours:
+        """Give the same list whatever the positions."""
+        n, m = self.atoms, self.capacity
+        slots = np.arange(n - 1 if n > 1 else 0)
+        index = np.full((n, m), n, np.int32)
+        reverse = np.full((n, m), n * m, np.int32)
+        for i in range(n):
+            partners = slots + (slots >= i)
+            index[i, slots] = partners
+            reverse[i, slots] = partners * m + i - (i > partners)
+        return Neighbours(
+            index=jnp.asarray(index),
+            shift=jnp.zeros((n, m, 3), jnp.int32),
+            reverse=jnp.asarray(reverse),
+            needed=jnp.asarray(len(slots), jnp.int32),
+        )
+
+
+@runtime_checkable
+class PairPotential(Protocol):
+    """A potential that is a sum over pairs and says so: moving one atom then costs one row."""
+
+    def pair_energy(self, squared: Float[Array, "*pairs"]) -> Float[Array, "*pairs"]:
+        """Energies of pairs at these squared distances, truncation included."""
+        ...
+
+
+class System(eqx.Module):
+    """What is sampled: the energy, the measure it is sampled under, and who may move.
+
+    Attributes
+    ----------
+    potential : Potential
+        Gives the energy.
+    measure : Measure
+        Gives the prior and the quantity whose contours are walked under.
+    finder : NeighbourFinder
+        Lists the neighbours.
+    pbc : (3,) tuple of bool
+        Which lattice directions repeat.
+    atoms : int
+        How many there are.
+    mobile : tuple of int
+        Those that move; the others are frozen.
+    """
+
+    potential: Potential
+    measure: Measure
+    finder: NeighbourFinder
+    pbc: tuple[bool, bool, bool] = eqx.field(static=True)
+    atoms: int = eqx.field(static=True)
+    mobile: tuple[int, ...] = eqx.field(static=True)
+
+    def configuration(self, walker: Walker) -> Configuration:
+        """One walker, without an axis of its own, as potentials know it."""
+        return Configuration(
+            positions=walker.positions,
+            cell=walker.cell,
+            pbc=jnp.asarray(self.pbc),
+            numbers=walker.numbers,
+            total_charge=jnp.zeros((), jnp.float64),
+        )
+
+    def value(self, walker: Walker) -> Float[Array, "*w"]:
+        """Return what the contours bound: energy, or enthalpy where the cell is free."""
+        return self.measure.value(walker.energy, walker.cell)
+
+    def energy(self, walker: Walker) -> tuple[Float[Array, "*w"], Int[Array, "*w"]]:
+        """Energies of the walkers where they stand, and the neighbour slots that took."""
+
+        def one(walker: Walker) -> tuple[Float[Array, ""], Int[Array, ""]]:
+            configuration = self.configuration(walker)
+            neighbours = self.finder.find(configuration)
+            return self.potential.energy(configuration, neighbours), neighbours.needed
+
+        return _for_each(one, walker)
+
+    def energy_gradient(
+        self, walker: Walker
+    ) -> tuple[Float[Array, "*w"], Float[Array, "n 3 *w"], Int[Array, "*w"]]:
+        """Energies, their gradients (zero on frozen atoms), and the neighbour slots they took."""
+        moves = np.zeros((self.atoms, 1), bool)
+        moves[self.moving] = True
+
+        def one(walker: Walker) -> tuple[Float[Array, ""], Float[Array, "n 3"], Int[Array, ""]]:
+            configuration = self.configuration(walker)
+            neighbours = self.finder.find(configuration)
+            found = energy_forces(self.potential, configuration, neighbours)
+            return found.energy, jnp.where(moves, -found.forces, 0.0), neighbours.needed
+
+        return _for_each(one, walker)
+
+    def energy_after(
+        self, walker: Walker, moved: Walker, atom: Int[Array, ""]
+    ) -> tuple[Float[Array, "*w"], Int[Array, "*w"]]:
+        """Energies once one atom has moved.
+
+        For pairs only what changes is summed: its rounding error is that of energies as large as
+        the contour, and the walk ends with a sum over all pairs.
+        """
+        if not self.sums_pairs:
+            return self.energy(moved)
+        difference = self._row(walker, moved.positions[atom], atom) - self._row(
+            walker, walker.positions[atom], atom
+        )
+        return walker.energy + difference, jnp.zeros(walker.energy.shape, jnp.int32)
+
+    @property
+    def sums_pairs(self) -> bool:
+        """Whether one atom's move costs one row of pairs."""
+        return isinstance(self.finder, AllPairs) and isinstance(self.potential, PairPotential)
+
+    def _row(
+        self, walker: Walker, place: Float[Array, "3 *w"], atom: Int[Array, ""]
+    ) -> Float[Array, "*w"]:
+        """Energies of the pairs of an atom at some place with all others."""
+        itself = (jnp.arange(self.atoms, dtype=jnp.int32) == atom)[:, None]
+        squared = length_squared(walker.positions - place, axis=1)
+        pairs = self.potential.pair_energy(jnp.where(itself, 1.0, squared))
+        return jnp.sum(jnp.where(itself, 0.0, pairs), axis=0)
+
+    def holds_atoms(self, walker: Walker) -> Bool[Array, "*w"]:
+        """Whether the mobile atoms are within the container."""
+        positions = walker.positions[self.moving] if self.has_frozen else walker.positions
+        return self.measure.holds_atoms(positions, walker.cell)
+
+    def on_mobile(self, values: Float[Array, "mobile 3 *w"]) -> Float[Array, "n 3 *w"]:
+        """Vectors of the mobile atoms, among zeros for the frozen ones."""
+        if not self.has_frozen:
+            return values
+        return jnp.zeros((self.atoms, *values.shape[1:]), jnp.float64).at[self.moving].set(values)
+
+    @property
+    def has_frozen(self) -> bool:
+        """Whether any atom stays where it is."""
+        return len(self.mobile) < self.atoms
+
+    @property
+    def moving(self) -> Int[np.ndarray, " mobile"]:
+        """Indices of the mobile atoms, as an array."""
+        return np.asarray(self.mobile, np.int32)
+
+
+def _for_each(function: Callable[[Walker], Any], walker: Walker) -> Any:
+    """Map a function of one walker over the last axis; one walker alone needs no mapping."""
+    if walker.energy.shape == (1,):
+        alone = function(jax.tree.map(lambda a: a[..., 0], walker))
+        return jax.tree.map(lambda a: a[..., None], alone)
+    return jax.vmap(function, in_axes=-1, out_axes=-1)(walker)
