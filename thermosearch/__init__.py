@@ -12,6 +12,11 @@ os.environ["JAX_ENABLE_X64"] = "true"
 if "jax" in sys.modules:
     sys.modules["jax"].config.update("jax_enable_x64", True)
 
+# XLA reports an error for every compilation it reads from a cache on processors for which LLVM
+# has tuning preferences ("+prefer-no-gather is not supported"): a false alarm, because our cache
+# is kept apart by processor, and pages of it.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 _PUBLIC = {
     "Configuration": "thermosearch.configuration",
     "InputError": "thermosearch.runtime.errors",
