@@ -220,9 +220,9 @@ def _run(
         capacity = bucket(neighbours.index.shape[1], smallest=4)
         buckets.setdefault((atoms, capacity), []).append((k, padded, neighbours))
         if len(buckets[atoms, capacity]) == _width(atoms * capacity, batching):
-            yield from _run_bucket(entry, potential, buckets.pop((atoms, capacity)), batching)
+            yield from run_bucket(entry, potential, buckets.pop((atoms, capacity)), batching)
     while buckets:
-        yield from _run_bucket(entry, potential, buckets.popitem()[1], batching)
+        yield from run_bucket(entry, potential, buckets.popitem()[1], batching)
 
 
 def _width(slots: int, batching: Batching) -> int:
@@ -231,12 +231,13 @@ def _width(slots: int, batching: Batching) -> int:
     return max(1, min(256, 2 ** ((budget // slots).bit_length() - 1)))
 
 
-def _run_bucket(
+def run_bucket(
     entry: Entry,
     potential: Potential,
     members: list[tuple[int, Configuration, Neighbours]],
     batching: Batching,
 ) -> Iterator[tuple[int, Any]]:
+    """Evaluate configurations of one size, each with its number and its list, in one call."""
     capacity = bucket(max(n.index.shape[1] for _, _, n in members), smallest=4)
     # The batch is filled up to a power of two with its last member; the loop never reaches those.
     filling = members + [members[-1]] * (2 ** (len(members) - 1).bit_length() - len(members))

@@ -193,7 +193,7 @@ def energy(
     potential: Potential, configuration: Configuration, neighbours: Neighbours
 ) -> Properties:
     """Energy alone: the entry of a Monte Carlo move, which must not pay for forces."""
-    return Properties(potential.energy(configuration, neighbours))
+    return _finite_or_nan(configuration, Properties(potential.energy(configuration, neighbours)))
 
 
 def energy_forces(
@@ -205,7 +205,7 @@ def energy_forces(
         return potential.energy(configuration._replace(positions=positions), neighbours)
 
     value, gradient = jax.value_and_grad(of_positions)(configuration.positions)
-    return Properties(value, -gradient)
+    return _finite_or_nan(configuration, Properties(value, -gradient))
 
 
 def energy_forces_stress(
@@ -226,4 +226,11 @@ def energy_forces_stress(
     )
     virial = configuration.positions.T @ by_positions + configuration.cell.T @ by_cell
     volume = jnp.abs(jnp.linalg.det(configuration.cell))
-    return Properties(value, -by_positions, (virial + virial.T) / (2.0 * volume))
+    stress = (virial + virial.T) / (2.0 * volume)
+    return _finite_or_nan(configuration, Properties(value, -by_positions, stress))
+
+
+def _finite_or_nan(configuration: Configuration, properties: Properties) -> Properties:
+    """Give NaN where a position is: a NaN distance passes no cutoff, so the energy would be 0."""
+    finite = jnp.all(jnp.isfinite(configuration.positions))
+    return jax.tree.map(lambda value: jnp.where(finite, value, jnp.nan), properties)
