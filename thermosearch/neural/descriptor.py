@@ -1,0 +1,176 @@
+"""Invariant description of atomic environments: power spectrum and four-body couplings.
+
+Every neighbour j adds R_q(r_ij, Z_j) Y_lm(r_ij) to the coefficients c_qlm of atom i, so the cost
+is linear in neighbours; the invariants are polynomials of the coefficients:
+
+    c_i00                       pair terms
+    sum_m c_qlm c_q'lm          three-body: the power spectrum
+    sum G c_l1m1 c_l2m2 c_l3m3  four-body: couplings of three angular momenta
+
+The radial functions are the g_{n-l,l} of Kocer, Mason, Erturk (2020), weighted by the learned
+vector of the neighbour's element, as they are or in learned linear combinations.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from thermosearch.configuration import Array
+from thermosearch.neural.config import ModelConfig
+from thermosearch.neural.harmonics import gaunt, solid_harmonics
+from thermosearch.neural.radial import chebyshev_polynomials, chebyshev_series, series_terms
+
+
+class Descriptor(eqx.Module):
+    """Map from pair vectors to invariant features, with its learned parameters.
+
+    Attributes
+    ----------
+    config : ModelConfig
+        Static.
+    embedding : (E, K) or None
+        Vector of each element as a neighbour; None for one element.
+    mixing : tuple over l of (Q_l, K, n_max - l + 1), or None
+        Learned radial functions; None where the basis is taken as it is.
+    """
+
+    config: ModelConfig = eqx.field(static=True)
+    embedding: Float[Array, "elements channels"] | None
+    mixing: tuple[Float[Array, "..."], ...] | None
+
+    @classmethod
+    def initial(cls, config: ModelConfig, key: jax.Array) -> "Descriptor":
+        """Random embedding; random mixing of unit rows."""
+        dtype = jnp.dtype(config.precision)
+        embedding_key, *mixing_keys = jax.random.split(key, config.l_max + 2)
+        embedding, channels = None, 1
+        if len(config.elements) > 1:
+            channels = config.channels
+            embedding = jax.random.normal(embedding_key, (len(config.elements), channels), dtype)
+        mixing = None
+        if config.radial is not None:
+            mixing = tuple(
+                _unit_rows(mixing_keys[l], (count, channels, config.n_max - l + 1), dtype)
+                for l, count in enumerate(config.radial)
+            )
+        return cls(config, embedding, mixing)
+
+    def __call__(
+        self,
+        vectors: Float[Array, "n m 3"],
+        filled: Bool[Array, "n m"],
+        species: Int[Array, "n m"],
+    ) -> Float[Array, "n features"]:
+        """Features of every atom.
+
+        Parameters
+        ----------
+        vectors : (n, m, 3)
+            From atom to neighbour, A.
+        filled : (n, m) bool
+            Slots that hold a neighbour.
+        species : (n, m) int32
+            Index of the neighbour's element in `config.elements`; any value in an empty slot.
+        """
+        coefficients = self.coefficients(vectors, filled, species)
+        return invariants(self.config, coefficients)
+
+    def coefficients(
+        self,
+        vectors: Float[Array, "n m 3"],
+        filled: Bool[Array, "n m"],
+        species: Int[Array, "n m"],
+    ) -> list[Float[Array, "n _ _"]]:
+        """Expansion coefficients c_qlm of the neighbour densities, one array for each l."""
+        radial = self.radial_factors(vectors, filled, species)
+        x, y, z = jnp.moveaxis(vectors / self.config.cutoff, -1, 0)
+        harmonics = solid_harmonics(x, y, z, self.config.l_max)
+        return [
+            jnp.einsum("njq,mnj->nqm", factors, jnp.stack(of_l))
+            for factors, of_l in zip(radial, harmonics, strict=True)
+        ]
+
+    def radial_factors(
+        self,
+        vectors: Float[Array, "n m 3"],
+        filled: Bool[Array, "n m"],
+        species: Int[Array, "n m"],
+    ) -> list[Float[Array, "n m q"]]:
+        """R_q(r, Z) / (r / cutoff)^l of every pair, one array for each l; zero in empty slots."""
+        terms = series_terms(self.config.n_max, self.config.precision)
+        t = jnp.sum((vectors / self.config.cutoff) ** 2, axis=-1)
+        inside = filled & (t < 1.0)
+        envelope = jnp.where(inside, (1.0 - t) ** 3, 0.0)
+        t = jnp.where(inside, t, 0.0)
+        series = jnp.stack(chebyshev_polynomials(t, terms), axis=-1) * envelope[..., None]
+        if self.embedding is not None:
+            weights = self.embedding.at[species].get(mode="clip")
+            series = (weights[..., :, None] * series[..., None, :]).reshape(*t.shape, -1)
+        matrices = self.series_matrices(terms)
+        factors = series @ jnp.concatenate(matrices, axis=1)
+        return jnp.split(factors, np.cumsum([a.shape[1] for a in matrices])[:-1], axis=-1)
+
+    def series_matrices(self, terms: int) -> list[Float[Array, "terms q"]]:
+        """For each l the matrix from (channel, Chebyshev polynomial) to radial functions q."""
+        config = self.config
+        channels = 1 if self.embedding is None else self.embedding.shape[1]
+        matrices = []
+        for l in range(config.l_max + 1):
+            count = config.n_max - l + 1
+            series = jnp.asarray(
+                chebyshev_series(config.cutoff, count, l, terms), jnp.dtype(config.precision)
+            )
+            if self.mixing is None:
+                matrices.append(jnp.kron(jnp.eye(channels, dtype=series.dtype), series.T))
+            else:
+                mixed = jnp.einsum("qkn,nt->ktq", self.mixing[l], series)
+                matrices.append(mixed.reshape(channels * terms, -1))
+        return matrices
+
+
+def feature_count(config: ModelConfig) -> int:
+    """Count the invariants."""
+    counts = config.radial_counts
+    pairs = [
+        len(_spectrum_pairs(config, l)) for l in range(config.l_max + 1) if not _linear(config, l)
+    ]
+    linear = counts[0] if config.scalars == "linear" else 0
+    return linear + sum(pairs) + len(config.couplings) * config.coupling_channels
+
+
+def invariants(
+    config: ModelConfig, coefficients: list[Float[Array, "n _ _"]]
+) -> Float[Array, "n features"]:
+    """Pair terms, power spectrum and four-body couplings of the coefficients."""
+    features = []
+    for l, c in enumerate(coefficients):
+        if _linear(config, l):
+            features.append(c[:, :, 0])
+        else:
+            first, second = np.array(_spectrum_pairs(config, l)).T
+            features.append(jnp.sum(c[:, first] * c[:, second], axis=-1))
+    for l1, l2, l3 in config.couplings:
+        tensor = jnp.asarray(gaunt(l1, l2, l3), coefficients[0].dtype)
+        a, b, c = (coefficients[l][:, : config.coupling_channels] for l in (l1, l2, l3))
+        features.append(jnp.einsum("nqa,nqb,nqc,abc->nq", a, b, c, tensor))
+    return jnp.concatenate(features, axis=1)
+
+
+def _linear(config: ModelConfig, l: int) -> bool:
+    return l == 0 and config.scalars == "linear"
+
+
+def _spectrum_pairs(config: ModelConfig, l: int) -> list[tuple[int, int]]:
+    count = config.radial_counts[l]
+    return [(q, q + d) for d in range(min(config.cross, count - 1) + 1) for q in range(count - d)]
+
+
+def _unit_rows(
+    key: jax.Array, shape: tuple[int, int, int], dtype: np.dtype
+) -> Float[Array, "q channels n"]:
+    """Rows of a random orthogonal matrix: different functions from the start."""
+    count, size = shape[0], shape[1] * shape[2]
+    square = jax.random.orthogonal(key, max(count, size), dtype=dtype)
+    return square[:count, :size].reshape(shape)

@@ -1,0 +1,200 @@
+"""The neural potential: descriptor, committee of networks, repulsion, reference energies."""
+
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from thermosearch.configuration import PADDING, Array, Configuration
+from thermosearch.neural.config import ModelConfig
+from thermosearch.neural.descriptor import Descriptor, feature_count
+from thermosearch.neural.networks import Networks
+from thermosearch.neural.repulsion import covalent_radius, pair_repulsion
+from thermosearch.potentials.interface import Committee, Neighbours, pair_vectors
+
+
+class NeuralPotential(Committee):
+    """Sum of atomic energies of learned functions of the environments.
+
+    E = sum_i [ reference(Z_i) + scale * mean_M network_M((D_i - shift) * gain) ] + repulsion
+
+    The members share the descriptor D and differ in their networks, so their mean costs one
+    descriptor and its reverse pass once.
+
+    Attributes
+    ----------
+    config : ModelConfig
+        Static.
+    descriptor : Descriptor
+        Pair vectors to features.
+    feature_shift, feature_gain : (E, features)
+        Normalisation of the features, for each element of the central atom; from training data.
+    networks : Networks
+        M heads.
+    energy_scale : () in the model's precision
+        Energy of one unit of network output, eV.
+    references : (E,) float64
+        Energy of each element that the networks do not see, eV.
+    """
+
+    config: ModelConfig = eqx.field(static=True)
+    descriptor: Descriptor
+    feature_shift: Float[Array, "elements features"]
+    feature_gain: Float[Array, "elements features"]
+    networks: Networks
+    energy_scale: Float[Array, ""]
+    references: Float[Array, " elements"]
+
+    @classmethod
+    def initial(cls, config: ModelConfig, key: jax.Array) -> "NeuralPotential":
+        """Untrained model: random networks, features not normalised, references zero."""
+        dtype = jnp.dtype(config.precision)
+        descriptor_key, networks_key = jax.random.split(key)
+        features, elements = feature_count(config), len(config.elements)
+        return cls(
+            config=config,
+            descriptor=Descriptor.initial(config, descriptor_key),
+            feature_shift=jnp.zeros((elements, features), dtype),
+            feature_gain=jnp.ones((elements, features), dtype),
+            networks=Networks.initial(config, features, networks_key),
+            energy_scale=jnp.ones((), dtype),
+            references=jnp.zeros(elements, jnp.float64),
+        )
+
+    @property
+    def cutoff(self) -> float:
+        """Radius of the environment, A."""
+        return self.config.cutoff
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers of the elements it knows."""
+        return self.config.numbers
+
+    @property
+    def units(self) -> Literal["eV"]:
+        """Electronvolt and angstrom."""
+        return "eV"
+
+    def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
+        """Mean total energy of the members, eV."""
+        return jnp.sum(self.atomic_energies(configuration, neighbours))
+
+    def atomic_energies(
+        self, configuration: Configuration, neighbours: Neighbours
+    ) -> Float[Array, " n"]:
+        """Mean energies of the atoms, (n,) float64, eV; zero for padding atoms."""
+        return jnp.mean(self.member_atomic_energies(configuration, neighbours), axis=0)
+
+    def member_energies(
+        self, configuration: Configuration, neighbours: Neighbours
+    ) -> Float[Array, " members"]:
+        """Total energies of the members, (M,) float64, eV."""
+        return jnp.sum(self.member_atomic_energies(configuration, neighbours), axis=1)
+
+    def member_atomic_energies(
+        self, configuration: Configuration, neighbours: Neighbours
+    ) -> Float[Array, "members n"]:
+        """Energies of the atoms by every member, (M, n) float64, eV.
+
+        NaN for an atom of an element the model does not know.
+        """
+        environments = self.environments(configuration, neighbours)
+        species = environments.species
+        learned = self.learned_energies(environments)
+        pairs = self.repulsion(environments)
+        energies = learned.astype(jnp.float64) + self.references[species] + pairs
+        energies = jnp.where(environments.known, energies, jnp.nan)
+        return jnp.where(configuration.numbers == PADDING, 0.0, energies)
+
+    def learned_energies(self, environments: "Environments") -> Float[Array, "members n"]:
+        """Atomic energies of the networks alone: no references, no repulsion; eV."""
+        species = environments.species
+        features = self.descriptor(environments.vectors, environments.filled, environments.partners)
+        normalised = (features - self.feature_shift[species]) * self.feature_gain[species]
+        return self.energy_scale * self.networks(normalised, species)
+
+    def features(
+        self, configuration: Configuration, neighbours: Neighbours
+    ) -> Float[Array, "n features"]:
+        """Features of the atoms before normalisation, in the model's precision."""
+        environments = self.environments(configuration, neighbours)
+        return self.descriptor(environments.vectors, environments.filled, environments.partners)
+
+    def environments(self, configuration: Configuration, neighbours: Neighbours) -> "Environments":
+        """Pair vectors in the model's precision and elements as indices."""
+        vectors, filled = pair_vectors(configuration, neighbours)
+        index_of = np.full(PADDING + 200, -1, np.int32)
+        index_of[np.array(self.elements)] = np.arange(len(self.elements), dtype=np.int32)
+        found = jnp.asarray(index_of).at[configuration.numbers].get(mode="clip")
+        species = jnp.maximum(found, 0)
+        if len(self.elements) == 1:
+            partners = jnp.zeros(filled.shape, jnp.int32)
+        else:
+            partners = species.at[neighbours.index].get(mode="clip")
+        dtype = jnp.dtype(self.config.precision)
+        return Environments(vectors.astype(dtype), filled, species, partners, found >= 0)
+
+    def repulsion(self, environments: "Environments") -> Float[Array, " n"]:
+        """Half of the repulsion of each atom's pairs, float64."""
+        if self.config.repulsion is None:
+            return jnp.zeros(environments.species.shape, jnp.float64)
+        dtype = environments.vectors.dtype
+        z = jnp.asarray(np.array(self.elements, float), dtype)
+        radii = jnp.asarray([covalent_radius(number) for number in self.elements], dtype)
+        own, partners = environments.species[:, None], environments.partners
+        r = jnp.sqrt(jnp.sum(environments.vectors**2, axis=-1))
+        of_pair = pair_repulsion(
+            r, z[own], z[partners], radii[own] + radii[partners], self.config.repulsion
+        )
+        of_pair = jnp.where(environments.filled, of_pair, 0.0)
+        return 0.5 * jnp.sum(of_pair.astype(jnp.float64), axis=1)
+
+
+class Environments(NamedTuple):
+    """What the descriptor sees of `n` atoms with up to `m` neighbours.
+
+    Attributes
+    ----------
+    vectors : (n, m, 3)
+        From atom to neighbour in the model's precision, A.
+    filled : (n, m) bool
+        Slots that hold a neighbour.
+    species : (n,) int32
+        Element index of each atom.
+    partners : (n, m) int32
+        Element index of each neighbour; any value in an empty slot.
+    known : (n,) bool
+        Whether the model knows the atom's element.
+    """
+
+    vectors: Float[Array, "n m 3"]
+    filled: Bool[Array, "n m"]
+    species: Int[Array, " n"]
+    partners: Int[Array, "n m"]
+    known: Bool[Array, " n"]
+
+
+def with_precision(
+    model: NeuralPotential, precision: Literal["float32", "float64"]
+) -> NeuralPotential:
+    """Copy a model so that it computes in another precision."""
+    config = replace(model.config, precision=precision)
+
+    def cast(leaf: Array) -> Array:
+        return leaf.astype(jnp.dtype(precision))
+
+    parts = jax.tree.map(cast, (model.descriptor, model.networks))
+    return NeuralPotential(
+        config=config,
+        descriptor=Descriptor(config, parts[0].embedding, parts[0].mixing),
+        feature_shift=cast(model.feature_shift),
+        feature_gain=cast(model.feature_gain),
+        networks=parts[1],
+        energy_scale=cast(model.energy_scale),
+        references=model.references,
+    )
