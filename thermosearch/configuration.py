@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeAlias
 
+import ase.parallel
 import jax
 import numpy as np
 import vesin
@@ -13,6 +14,10 @@ from jaxtyping import Bool, Float, Int
 from thermosearch.runtime.errors import InputError
 
 Array: TypeAlias = jax.Array | np.ndarray
+
+# ASE finds mpi4py by itself and makes its readers and writers collective over all ranks; here a
+# rank that reads or writes does so alone.
+ase.parallel.world.comm = ase.parallel.DummyMPI()
 
 PADDING = 0
 """Atomic number of a padding atom: no neighbours, no energy, no force."""
