@@ -6,7 +6,8 @@ from pathlib import Path
 
 from runs import Page
 
-from thermosearch.report.html import Markup, Section, element, join, json_script, page
+from thermosearch.report.figures.drawing import RASTER_COLOUR
+from thermosearch.report.html import Markup, Section, element, join, json_script, page, resource
 
 HOSTILE = """</script></style><script>alert(1)</script><img src=x onerror="alert(2)">'&"""
 
@@ -58,3 +59,33 @@ def test_policy_allows_our_script_and_no_other(tmp_path: Path) -> None:
     assert len(policies) == 1
     assert "default-src 'none'" in policies[0]
     assert f"script-src 'sha256-{digest}'" in policies[0]
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[k : k + 2], 16) / 255.0 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of the Web Content Accessibility Guidelines 2.1."""
+    high, low = sorted((luminance(first), luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_in_light_dark_and_print() -> None:
+    themes = re.findall(r":root \{(.*?)\}", resource("report.css"), flags=re.DOTALL)
+    assert len(themes) == 3
+    light = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", themes[0]))
+    dark = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", themes[1]))
+    paper = {"page": "#ffffff", "surface": "#ffffff"} | dict(
+        re.findall(r"--(series-\d): (#[0-9a-f]{6})", themes[2])
+    )
+    for theme in (light, dark):
+        for text in ("ink", "muted", "accent"):
+            assert min(contrast(theme[text], theme[on]) for on in ("page", "surface")) >= 4.5
+        assert contrast(theme["ink"], theme["warn-surface"]) >= 4.5
+    for theme in (light, dark, paper):
+        lines = [theme[f"series-{number}"] for number in range(1, 7)]
+        assert min(contrast(each, theme["surface"]) for each in lines) >= 3.0
+        assert contrast(RASTER_COLOUR, theme["surface"]) >= 3.0

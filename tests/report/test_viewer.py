@@ -136,6 +136,9 @@ addEventListener("load", async () => {
   const send = (kind, x, y) => canvas.dispatchEvent(new PointerEvent(
     kind, { clientX: box.left + x, clientY: box.top + y, pointerId: 1, bubbles: true }));
   const click = (x, y) => ["pointerdown", "pointerup"].forEach((kind) => send(kind, x, y));
+  const cells = document.getElementById("viewer-cells");
+  cells.value = "1";
+  cells.dispatchEvent(new Event("change"));
   await painted();
   const before = canvas.toDataURL();
   send("pointerdown", 50, 50);

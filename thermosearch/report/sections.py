@@ -16,7 +16,7 @@ from thermosearch.report.figures.spread import (
     level_figure,
     member_figure,
 )
-from thermosearch.report.figures.structure import structure_figure
+from thermosearch.report.figures.structure import side_axis, structure_figure
 from thermosearch.report.html import Markup, Section, element, join, note
 from thermosearch.report.notation import duration, key_and_unit
 from thermosearch.report.run_data import Measured, Run, Structure
@@ -37,11 +37,11 @@ SAME_PICTURE = 0.1
 """Displacement below which two pictures look the same, A."""
 
 
-def results(run: Run) -> Section:
-    """Show the numbers of the run."""
+def results(run: Run, headline: Sequence[str] = ()) -> Section:
+    """Show the numbers of the run, large those of the names in `headline`."""
     errors = [each for each in run.quantities if "split" in each.conditions]
     others = [each for each in run.quantities if "split" not in each.conditions]
-    cards = (others + _least_seen(errors))[:CARDS]
+    cards = (_headline(others, headline) + _least_seen(errors))[:CARDS]
     body = join(
         headline_cards(cards) if cards else note("The run holds no quantities yet."),
         quantity_table(others) if len(others) > CARDS else None,
@@ -63,8 +63,12 @@ def structures(run: Run) -> Section:
     """Still pictures, the 3-D view and the table of the structures."""
     if not run.structures:
         return Section("structures", "Structures", note("The run holds no structures."))
+    # All from one side, or they could not be compared.
+    axis = side_axis([each.atoms for each in run.structures])
     pictures = [
-        element("article", element("h3", each.label), structure_figure(each.atoms, each.label))
+        element(
+            "article", element("h3", each.label), structure_figure(each.atoms, each.label, axis)
+        )
         for each in _different(run.structures)[:PICTURES]
     ]
     body = join(
@@ -192,6 +196,14 @@ def _by_member(found: Sequence[Structure]) -> list[Levels]:
         values = np.array([each.facts[key] for each in members], np.float64)
         levels.append(Levels(name, measure, labels, values, np.zeros_like(values)))
     return levels
+
+
+def _headline(quantities: Sequence[Measured], names: Sequence[str]) -> list[Measured]:
+    """Order quantities: the first of each of the names, more of the same names, the others."""
+    first = {each.name: each for each in reversed(quantities)}
+    best = [first[name] for name in names if name in first]
+    rest = [each for each in quantities if each not in best]
+    return best + sorted(rest, key=lambda each: each.name not in names)
 
 
 def _least_seen(errors: Sequence[Measured]) -> list[Measured]:

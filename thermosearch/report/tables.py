@@ -19,7 +19,7 @@ from thermosearch.report.run_data import Arrays, Measured, Structure
 
 PLACE_KEYS = frozenset({"file", "index", "label"})
 MOST_GROUPS = 40
-ERROR_DIGITS, FACT_DIGITS, ENERGY_DIGITS = 3, 5, 8
+ERROR_DIGITS, FACT_DIGITS, ENERGY_DIGITS = 3, 4, 8
 
 
 def headline_cards(quantities: Sequence[Measured]) -> Markup:

@@ -70,8 +70,8 @@
   // [x, y on the canvas, depth towards the eye, pixels per A] of a point.
   function project(point) {
     const [x, y, z] = camera.view.map((row) => dot(row, minus(point, scene.centre)));
-    const size = 0.5 * Math.min(canvas.clientWidth, 1.25 * canvas.clientHeight) * camera.zoom;
-    const scale = (size / scene.reach) * EYE / Math.max(EYE - z / scene.reach, 0.5);
+    const near = EYE / Math.max(EYE - z / scene.reach, 0.5);
+    const scale = near * camera.zoom * 0.5 * Math.min(canvas.clientWidth, canvas.clientHeight) / scene.reach;
     const [x0, y0] = plus([canvas.clientWidth / 2, canvas.clientHeight / 2], camera.shift);
     return [x0 + scale * x, y0 - scale * y, z, scale];
   }
@@ -84,8 +84,7 @@
   function paint() {
     queued = false;
     const ratio = window.devicePixelRatio || 1;
-    canvas.width = Math.round(canvas.clientWidth * ratio);
-    canvas.height = Math.round(canvas.clientHeight * ratio);
+    [canvas.width, canvas.height] = [canvas.clientWidth, canvas.clientHeight].map((size) => Math.round(size * ratio));
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const theme = { paper: colourOf("--page"), ink: colourOf("--muted"), strong: colourOf("--series-2") };
     const shades = scene.structure.colours[byId("colour").value];
@@ -97,8 +96,7 @@
     const items = balls.map((ball) => [ball.depth, () => paintBall(ball, theme)]);
     if (byId("bonds").checked) items.push(...scene.bonds.flatMap((bond) => sticks(bond, theme)));
     if (byId("cell").checked) items.push(...scene.structure.edges.flatMap((edge) => pieces(edge, theme)));
-    items.sort((a, b) => a[0] - b[0]);
-    items.forEach(([, paintItem]) => paintItem());
+    items.sort((a, b) => a[0] - b[0]).forEach(([, paintItem]) => paintItem());
   }
 
   function paintBall({ number, x, y, depth, radius, colour }, { paper, strong }) {
@@ -106,13 +104,9 @@
     context.beginPath();
     context.arc(x, y, radius + 0.5, 0, 2 * Math.PI);
     context.globalAlpha = clamp(0.2 - 0.3 * depth / scene.reach, 0, 0.5); // far atoms fade
-    context.fillStyle = paper;
-    context.fill();
+    Object.assign(context, { fillStyle: paper }).fill();
     context.globalAlpha = 1;
-    if (!picked.includes(number)) return;
-    context.lineWidth = 3;
-    context.strokeStyle = strong;
-    context.stroke();
+    if (picked.includes(number)) Object.assign(context, { lineWidth: 3, strokeStyle: strong }).stroke();
   }
 
   // A shaded ball, painted once for each colour.
@@ -160,9 +154,7 @@
     context.beginPath();
     context.moveTo(from[0], from[1]);
     context.lineTo(to[0], to[1]);
-    context.lineWidth = width;
-    context.strokeStyle = colour;
-    context.stroke();
+    Object.assign(context, { lineWidth: width, strokeStyle: colour }).stroke();
   }
 
   // Says what is picked: an atom, a distance or an angle.
@@ -182,10 +174,9 @@
   }
 
   function pick(x, y) {
-    const hit = balls.filter((ball) => Math.hypot(ball.x - x, ball.y - y) <= ball.radius);
-    const front = hit.sort((a, b) => b.depth - a.depth)[0];
-    if (!front) picked = [];
-    else picked = picked.length === 3 || picked.includes(front.number) ? [front.number] : [...picked, front.number];
+    const [front] = balls.filter((ball) => Math.hypot(ball.x - x, ball.y - y) <= ball.radius).sort((a, b) => b.depth - a.depth);
+    const afresh = picked.length === 3 || picked.includes(front?.number);
+    picked = front ? [...(afresh ? [] : picked), front.number] : [];
     report();
     draw();
   }
@@ -198,7 +189,15 @@
 
   const rotate = (dx, dy) => move({ view: turn(turn(camera.view, 1, dx), 0, dy) });
   const zoom = (factor) => move({ zoom: camera.zoom * factor });
-  const show = (name) => move({ view: VIEWS[name], zoom: 1, shift: [0, 0] });
+
+  // A view that fits the canvas.
+  function show(name) {
+    Object.assign(camera, { view: VIEWS[name], zoom: 1, shift: [0, 0] });
+    const points = [...scene.atoms.map(({ at }) => at), ...scene.structure.edges.flat()].map(project);
+    const zooms = [canvas.clientWidth, canvas.clientHeight]
+      .map((size, k) => 0.44 * size / Math.max(...points.map((point) => Math.abs(point[k] - size / 2))));
+    move({ zoom: Math.min(...zooms) });
+  }
 
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
@@ -246,4 +245,5 @@
   window.matchMedia("(prefers-color-scheme: dark)").onchange = draw;
   new ResizeObserver(draw).observe(canvas);
   build();
+  show("reset");
 })();

@@ -11,6 +11,8 @@ from thermosearch.report.run_data import Structure
 
 MOST_ATOMS = 10_000
 """Over all structures together: about 1 MB of data on the page."""
+SMALL = 200
+"""Cells of up to this many atoms are shown with their neighbours at first."""
 SHADES = 24
 """Steps of the colours that show height and spread."""
 HINT = (
@@ -34,7 +36,11 @@ def viewer(structures: Sequence[Structure]) -> Markup:
     if any("energy_spread" in each.atoms.arrays for each in shown):
         modes["spread"] = "committee spread"
     colours = [element("option", name, value=key) for key, name in modes.items()]
-    copies = [element("option", f"{n} × {n}", value=str(n)) for n in (1, 2, 3)]
+    small = bool(shown) and len(shown[0].atoms) <= SMALL
+    copies = [
+        element("option", f"{n} × {n}", value=str(n), selected=n == (2 if small else 1))
+        for n in (1, 2, 3)
+    ]
     left_out = len(structures) - len(shown)
     return element(
         "div",

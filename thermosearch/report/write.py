@@ -1,6 +1,7 @@
 """From a run folder to its `report.html`."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from thermosearch.report import sections, viewer
@@ -10,10 +11,12 @@ from thermosearch.runtime.files import write_atomic
 
 Part = Callable[[Run], Section]
 
+SURFACE_HEADLINE = ("surface_energy", "dimer_length", "dimer_buckling_angle")
+
 # Which parts the report of a kind of run has, in order.
 PARTS: dict[str, tuple[Part, ...]] = {
     "search": (
-        sections.results,
+        partial(sections.results, headline=SURFACE_HEADLINE),
         sections.structures,
         sections.convergence,
         sections.spread,

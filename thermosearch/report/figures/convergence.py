@@ -26,8 +26,8 @@ from thermosearch.report.run_data import Arrays
 # The first calls of a search lie far above what it finds; they may leave the frame.
 SETTLED_AFTER = 0.05
 SEEDS_FOR_A_MEDIAN = 3
-# Energies closer than this share of the whole range are called the same.
-SAME = 1e-4
+# Energies closer than this share of the range shown are called the same.
+SAME = 1e-3
 
 Curves = dict[str, list[tuple[np.ndarray, np.ndarray]]]
 
@@ -57,9 +57,9 @@ def convergence_figures(
     label = str(annotations.get("convergence/label", "lowest energy"))
     measure = str(annotations.get("convergence/unit", "eV"))
     figures = [_best_energy(methods, label, measure, annotations, series)]
-    energies = np.concatenate([each for curves in methods.values() for _, each in curves])
-    if np.ptp(energies) > 0:
-        figures.append(_distance(methods, label, measure, energies))
+    low, high = _frame(methods, annotations)
+    if high > low:
+        figures.append(_distance(methods, label, measure, SAME * (high - low)))
     widths = _by_method(series, "sigma")
     return [*figures, _step_width(widths)] if widths else figures
 
@@ -74,9 +74,9 @@ def _best_energy(
     figure, axes = new_axes()
     _draw_population(axes, series)
     _draw(axes, methods)
-    low, high = _frame(methods)
-    reference = annotations.get("convergence/reference")
-    if isinstance(reference, int | float) and np.isfinite(reference):
+    low, high = _frame(methods, annotations)
+    reference = _reference(annotations)
+    if reference is not None:
         name = str(annotations.get("convergence/reference_label", "reference"))
         axes.axhline(reference, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.annotate(
@@ -89,7 +89,6 @@ def _best_energy(
             fontsize=9,
             color=INK,
         )
-        low, high = min(low, reference), max(high, reference)
     margin = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
     axes.set_ylim(low - margin, high + margin)
     _label(axes, f"{label} ({unit(measure)})", methods)
@@ -105,8 +104,8 @@ def _best_energy(
     )
 
 
-def _distance(methods: Curves, label: str, measure: str, energies: np.ndarray) -> Markup:
-    lowest, near = float(energies.min()), SAME * float(np.ptp(energies))
+def _distance(methods: Curves, label: str, measure: str, near: float) -> Markup:
+    lowest = min(energy.min() for curves in methods.values() for _, energy in curves)
     figure, axes = new_axes()
     shifted = {
         name: [(calls, np.maximum(energy - lowest, 1e-3 * near)) for calls, energy in each]
@@ -121,7 +120,7 @@ def _distance(methods: Curves, label: str, measure: str, energies: np.ndarray) -
     return to_markup(
         figure,
         f"Distance of each seed from the lowest {label} of the run, logarithmic.",
-        f"Distance from the lowest {label} found; a line that leaves the frame has come within "
+        f"Distance from the lowest {label}; a line that leaves the frame has come within "
         f"{near:.1g} {unit(measure)} of it: {reached} of {total} seeds.",
     )
 
@@ -185,8 +184,8 @@ def _draw_population(axes: Axes, series: Mapping[str, Arrays]) -> None:
             energies,
             ".",
             color=RASTER_COLOUR,
-            markersize=2.5,
-            alpha=0.35,
+            markersize=4,
+            alpha=0.5,
             markeredgewidth=0,
             rasterized=True,
             zorder=1,
@@ -201,13 +200,20 @@ def _median(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np
     return calls, np.median(held, axis=0)
 
 
-def _frame(methods: Curves) -> tuple[float, float]:
-    low, high = np.inf, -np.inf
+def _frame(methods: Curves, annotations: Mapping[str, str | float]) -> tuple[float, float]:
+    """Range of energies to show: the reference, and the curves once they have settled."""
+    reference = _reference(annotations)
+    low, high = (np.inf, -np.inf) if reference is None else (reference, reference)
     for curves in methods.values():
         for calls, values in curves:
             settled = values[calls >= calls[0] + SETTLED_AFTER * (calls[-1] - calls[0])]
             low, high = min(low, values.min()), max(high, settled.max())
     return float(low), float(high)
+
+
+def _reference(annotations: Mapping[str, str | float]) -> float | None:
+    value = annotations.get("convergence/reference")
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
 
 
 def _label(axes: Axes, vertical: str, methods: Curves) -> None:

@@ -1,6 +1,7 @@
 """Still pictures of a structure, from above and from the side, as small SVG of our own."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import ase
@@ -34,7 +35,7 @@ class Scene(NamedTuple):
     outline: list[np.ndarray]
 
 
-def structure_figure(atoms: ase.Atoms, label: str) -> Markup:
+def structure_figure(atoms: ase.Atoms, label: str, along: int = 0) -> Markup:
     """Pictures from above and from the side, with what they show as alternative text.
 
     Atoms are coloured by element, or by height where there is one element only; bonds by
@@ -46,16 +47,31 @@ def structure_figure(atoms: ase.Atoms, label: str) -> Markup:
         With the slab's normal along z, if it is one.
     label : str
         Name of the structure.
+    along : int
+        Lattice vector, 0 or 1, that runs to the right in the side view.
     """
     key = "height" if len(set(atoms.numbers.tolist())) == 1 else "element"
     views: tuple[tuple[View, str], ...] = (("top", "above"), ("side", "the side"))
     pictures = []
     for view, words in views:
         alt = f"{label}: {atoms.get_chemical_formula()} from {words}, coloured by {key}."
-        picture = _picture(_scene(atoms, view), alt)
+        picture = _picture(_scene(atoms, view, along), alt)
         caption = element("figcaption", f"From {words}")
         pictures.append(element("figure", picture, caption))
     return element("div", pictures, class_="views")
+
+
+def side_axis(structures: Sequence[ase.Atoms]) -> int:
+    """Lattice vector, 0 or 1, along which the dimers of the first structure with dimers lie."""
+    for atoms in structures:
+        linked = bonds(atoms)
+        if linked.dimer.any():
+            first, second, shift = (each[linked.dimer] for each in linked[:3])
+            vectors = atoms.positions[second] - atoms.positions[first] + shift @ atoms.cell.array
+            lengths = np.linalg.norm(atoms.cell.array[:2], axis=1)
+            lattice = atoms.cell.array[:2] / np.maximum(lengths, 1e-9)[:, None]
+            return int(np.argmax(np.abs(vectors @ lattice.T).mean(axis=0)))
+    return 0
 
 
 def _picture(scene: Scene, alt: str) -> Markup:
@@ -83,8 +99,7 @@ def _picture(scene: Scene, alt: str) -> Markup:
     )
 
 
-def _scene(atoms: ase.Atoms, view: View) -> Scene:
-    along = _side_axis(atoms)
+def _scene(atoms: ase.Atoms, view: View, along: int) -> Scene:
     repeats = _repeats(atoms, (0, 1) if view == "top" else (along,))
     cluster = atoms.repeat(repeats)
     cluster.pbc = False
@@ -104,19 +119,6 @@ def _scene(atoms: ase.Atoms, view: View) -> Scene:
         radii = radii * (DEEPEST_SIZE + (1.0 - DEEPEST_SIZE) * share)
     outline = [corners @ turn.T for corners in _outline(atoms, view, along)]
     return Scene(cluster.positions @ turn.T, colours, radii, bonds(cluster), outline)
-
-
-def _side_axis(atoms: ase.Atoms) -> int:
-    """Lattice direction, 0 or 1, that runs to the right in a side view: along the dimers."""
-    linked = bonds(atoms)
-    if not linked.dimer.any():
-        return 0
-    chosen = [each[linked.dimer] for each in (linked.first, linked.second, linked.shift)]
-    first, second, shift = chosen
-    vectors = atoms.positions[second] - atoms.positions[first] + shift @ atoms.cell.array
-    lengths = np.linalg.norm(atoms.cell.array[:2], axis=1)
-    along = np.abs(vectors @ atoms.cell.array[:2].T).mean(axis=0) / np.maximum(lengths, 1e-9)
-    return int(np.argmax(along))
 
 
 def _repeats(atoms: ase.Atoms, axes: tuple[int, ...]) -> tuple[int, int, int]:
