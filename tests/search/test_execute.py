@@ -1,8 +1,12 @@
 """A whole search on Stillinger-Weber Si(001): exact surface energies, resume, ranks."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,23 +112,24 @@ def same(one: Path, other: Path) -> None:
                 np.testing.assert_array_equal(x[name][()], y[name][()])
 
 
-def test_a_stopped_run_resumes_bit_for_bit(
-    study: Build, results: Results, run_folder: Path, tmp_path: Path
-) -> None:
-    # A walltime of a nanosecond stops before the first generation, every time.
-    stopped = thermosearch.run(study(), output=tmp_path / "run", walltime=1e-9, quiet=True)
+def test_a_terminated_run_resumes_bit_for_bit(study: Build, tmp_path: Path) -> None:
+    long = study(method={"generations": 60, "seeds": 1})
+    whole = thermosearch.run(long, output=tmp_path / "whole", quiet=True)
+
+    def terminate_after_the_first_checkpoint() -> None:
+        while not list((tmp_path / "run").glob("checkpoints/*.ckpt")):
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    killer = threading.Thread(target=terminate_after_the_first_checkpoint)
+    killer.start()
+    stopped = thermosearch.run(long, output=tmp_path / "run", quiet=True)
+    killer.join()
     assert stopped.status == "stopped"
-    path = tmp_path / "short"
-    fewer = study(method={"generations": 2})
-    thermosearch.run(fewer, output=path, quiet=True)
-    # The checkpoint of a shorter run is the state of the longer one on its way.
-    for name in (path / "checkpoints").iterdir():
-        target = tmp_path / "run" / "checkpoints" / name.name
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(name.read_bytes())
-    resumed = thermosearch.run(study(), output=tmp_path / "run", resume=True, quiet=True)
+    assert 0 < stopped.evaluations < whole.evaluations
+    resumed = thermosearch.run(long, output=tmp_path / "run", resume=True, quiet=True)
     assert resumed.status == "finished"
-    same(run_folder, tmp_path / "run")
+    same(tmp_path / "whole", tmp_path / "run")
 
 
 @pytest.mark.mpi

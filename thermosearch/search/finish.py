@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from thermosearch.potentials.interface import Potential
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.archive import Archive, Minimum
@@ -77,16 +78,14 @@ def relax_best_with_members(
     problem: Problem, best: Minimum, relaxation: Relaxation, context: RunContext
 ) -> list[RelaxedSlab]:
     """Relax the best structure with the whole potential, then with each of its members."""
-    potentials = [
-        problem.potential,
-        *members_of(problem.potential, problem.founder.configuration),
-    ]
-    return context.communicator.map(
-        lambda potential: relax_with(
-            potential, problem.founder, problem.crystal, best.positions, relaxation
-        ),
-        potentials,
-    )
+
+    def relax(potential: Potential) -> RelaxedSlab:
+        return relax_with(potential, problem.founder, problem.crystal, best.positions, relaxation)
+
+    members = members_of(problem.potential, problem.founder.configuration)
+    if not members:
+        return [relax(problem.potential)]
+    return context.communicator.map(relax, [problem.potential, *members])
 
 
 def _accepted(group: list[Minimum], results: list[Evaluated]) -> list[Minimum]:

@@ -44,7 +44,7 @@ def make_problem(study: SearchStudy) -> Problem:
         If the potential does not know an element of the founder, atoms overlap, or none is left
         to move.
     """
-    potential = study.potential.load(study.run.precision)
+    potential = study.potential.build(study.run.precision)
     lattice_parameter, crystal = None, None
     if study.system.slab is not None:
         slab = study.system.slab
