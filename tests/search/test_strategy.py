@@ -11,8 +11,8 @@ def ellipsoid(x: NDArray) -> float:
     return float(np.sum(np.arange(1, len(x) + 1) ** 2 * (x - 1.0) ** 2))
 
 
-def make(covariance: str = "full", seed: tuple[int, int] = (1, 2), n: int = 6) -> Strategy:
-    return Strategy(np.zeros(n), 0.5, 8, covariance, seed)
+def make(covariance: str = "full", seed: tuple[int, int] = (1, 2), population: int = 8) -> Strategy:
+    return Strategy(np.zeros(6), 0.5, population, covariance, seed)
 
 
 def advance(strategy: Strategy, generations: int, lamarckian: bool = False) -> Strategy:
@@ -33,10 +33,13 @@ def test_it_minimises_although_one_in_eight_is_rejected(covariance: str) -> None
 
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
 @pytest.mark.parametrize("lamarckian", [False, True])
-def test_a_restored_strategy_goes_on_bit_for_bit(covariance: str, lamarckian: bool) -> None:
-    whole = advance(make(covariance), 40, lamarckian)
-    half = advance(make(covariance), 17, lamarckian)
-    restored = make(covariance)
+@pytest.mark.parametrize("population", [4, 8])
+def test_a_restored_strategy_goes_on_bit_for_bit(
+    covariance: str, lamarckian: bool, population: int
+) -> None:
+    whole = advance(make(covariance, population=population), 40, lamarckian)
+    half = advance(make(covariance, population=population), 17, lamarckian)
+    restored = make(covariance, population=population)
     restored.restore(half.state())
     assert restored.generation == 17
     advance(restored, 23, lamarckian)

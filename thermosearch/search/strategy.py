@@ -52,9 +52,10 @@ class Strategy:
             {
                 "popsize": population,
                 "CMA_diagonal": covariance == "diagonal",
-                # The default for diagonal covariance needs mirrored samples, which inherited
-                # (Lamarckian) individuals are not.
+                # Some defaults look for mirrored samples among the individuals told; inherited
+                # (Lamarckian) ones are not where they were.
                 "AdaptSigma": CMAAdaptSigmaCSA,
+                "CMA_mirrors": 0,
                 "randn": lambda *shape: generator.standard_normal(shape),
                 "seed": np.nan,
                 "verbose": -9,
