@@ -30,7 +30,7 @@ def test_parity_states_its_errors(count: int) -> None:
     predicted = reference + np.where(np.arange(count) % 2, 0.02, -0.01)
     split = {"force_reference": reference, "force_predicted": predicted}
     (figure,) = parity_figures({"test": split})
-    assert f"MAE 15 meV/Å, RMSE 15.8 meV/Å, {count} values" in words(figure)
+    assert f"MAE 0.015 eV/Å, RMSE 0.0158 eV/Å, {count} values" in words(figure)
     # Many points are a picture inside the figure, few are marks.
     assert ("data:image/png" in figure) == (count == 5000)
     assert len(figure) < 60_000

@@ -108,7 +108,7 @@ def test_numbers_of_the_training(train_page: Page) -> None:
     assert ["train", "all", "0.9", "–"] in rows
     words = [each.attributes["aria-label"] for each in train_page.by_id("parity").all("svg")]
     # Every prediction is 0.1 eV/A too large.
-    assert "MAE 100 meV/Å, RMSE 100 meV/Å, 2000 values" in words[0]
+    assert "MAE 0.1 eV/Å, RMSE 0.1 eV/Å, 2000 values" in words[0]
     assert len(train_page.by_id("learning").all("svg")) == 2
 
 

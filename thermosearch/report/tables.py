@@ -30,7 +30,7 @@ def headline_cards(quantities: Sequence[Measured]) -> Markup:
             element(
                 "div",
                 element("dt", title(each.name), _small(conditions(each.conditions))),
-                element("dd", with_unit(value_error(each.value, each.error), each.unit)),
+                element("dd", with_unit(_rounded(each), each.unit)),
                 class_="card",
             )
             for each in quantities
@@ -138,6 +138,10 @@ class Number(str):
     """Cell that holds a number: aligned to the right."""
 
     __slots__ = ()
+
+
+def _rounded(quantity: Measured) -> str:
+    return value_error(quantity.value, quantity.error, digits=FACT_DIGITS)
 
 
 def _data(cell: Content) -> Markup:

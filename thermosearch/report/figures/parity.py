@@ -37,7 +37,7 @@ class Property(NamedTuple):
 
 PROPERTIES = (
     Property("energy", "energy", "eV/atom", "meV/atom", 1000.0),
-    Property("force", "force component", "eV/A", "meV/A", 1000.0),
+    Property("force", "force component", "eV/A", "eV/A", 1.0),
     Property("stress", "stress component", "GPa", "GPa", 1.0),
 )
 
