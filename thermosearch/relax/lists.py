@@ -47,16 +47,20 @@ class ListPlan(NamedTuple):
 
 
 def first_plan(
-    potential: Potential, configuration: Configuration, skin: float | None, lists: Where
+    potential: Potential,
+    configuration: Configuration,
+    skin: float | None,
+    lists: Where,
+    capacity: int = 4,
 ) -> ListPlan:
-    """Plan with a quarter more slots than the configuration needs now."""
+    """Plan with a quarter more slots than the configuration needs now, at least `capacity`."""
     cutoff = potential.cutoff
     if cutoff is None:
         return ListPlan(None, 0.0, 1, None)
     if skin is None:
         skin = 0.0 if math.isinf(cutoff) else 0.15 * cutoff
     finder = DeviceList.covering([configuration], cutoff + skin)
-    finder = DeviceList(finder.cutoff, bucket(finder.capacity, smallest=4), finder.images)
+    finder = DeviceList(finder.cutoff, max(bucket(finder.capacity), capacity), finder.images)
     images = math.prod(2 * k + 1 for k in finder.images)
     small = len(configuration.numbers) ** 2 * images <= LARGEST_SEARCH
     inside = small if lists == "auto" else lists == "device"

@@ -63,6 +63,7 @@ def molecular_dynamics(
     trajectory: bool = False,
     skin: float | None = None,
     lists: Where = "auto",
+    capacity: int = 4,
     together: bool | None = None,
     width: int = 8,
 ) -> Iterator[Chunk]:
@@ -96,7 +97,7 @@ def molecular_dynamics(
         Records a chunk.
     trajectory : bool
         Keep positions and velocities of the records.
-    skin, lists, together, width
+    skin, lists, capacity, together, width
         As in `relax.minimise.minimise`.
 
     Yields
@@ -123,11 +124,15 @@ def molecular_dynamics(
         if velocities is None:
             # Step numbers count up from 0; the velocities' stream is the last one.
             drawn = _draw(
-                jax.random.fold_in(key, 2**32 - 1), mass, free, boltzmann * temperature, still
+                jax.random.fold_in(key, 2**32 - 1),
+                mass,
+                free,
+                np.asarray(boltzmann * temperature),
+                still,
             )
         else:
             drawn = np.where(free[:, None], np.asarray(velocities[k]) / fs, 0.0)
-        plan = first_plan(potential, configuration, skin, lists)
+        plan = first_plan(potential, configuration, skin, lists, capacity)
         lanes.append(
             _Lane(_state(configuration, drawn, masses=mass, free=free, key=key, plan=plan), plan)
         )
@@ -238,7 +243,15 @@ def _proceed(
     thermostat: bool,
     together: bool | None,
 ) -> MdState:
-    return dynamics.proceed(potential, states, motion, plan.skin, plan.finder, thermostat, together)
+    return dynamics.proceed(
+        potential,
+        states,
+        motion,
+        skin=plan.skin,
+        finder=plan.finder,
+        thermostat=thermostat,
+        together=together,
+    )
 
 
 @eqx.filter_jit

@@ -82,6 +82,7 @@ def minimise(
     max_steps: int = 1000,
     skin: float | None = None,
     lists: Where = "auto",
+    capacity: int = 4,
     together: bool | None = None,
     width: int = 8,
 ) -> list[Relaxed]:
@@ -114,6 +115,9 @@ def minimise(
     lists : {"auto", "device", "host"}
         Where lists are renewed: inside the compiled loop (small cells) or on the host between
         pieces of it (large cells).
+    capacity : int
+        Fewest slots an atom in a list: what configurations to come will need is better asked
+        for at once, since every new capacity is a compilation.
     together : bool, optional
         Batch in one vectorised loop rather than one loop a lane (see `relax.lanes`).
     width : int
@@ -151,7 +155,7 @@ def minimise(
             continue
         padded = pad(configuration, bucket(len(configuration.numbers)))
         frame = _frame(padded, masks[k], cell, pressure)
-        plan = first_plan(potential, padded, skin, lists)
+        plan = first_plan(potential, padded, skin, lists, capacity)
         queue.setdefault((len(padded.numbers), plan), deque()).append(_Lane(k, frame, 0, 0))
     while queue:
         (atoms, plan), waiting = queue.popitem()
