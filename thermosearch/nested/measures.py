@@ -99,7 +99,12 @@ class Sphere(Measure):
         """N ln(4/3 pi R^3) about a fixed centre."""
         if self.about == "centre_of_mass":
             return None
-        return atoms * float(np.log(4.0 / 3.0 * np.pi * float(self.radius) ** 3))
+        return atoms * float(np.log(self.volume))
+
+    @property
+    def volume(self) -> float:
+        """Volume of the sphere."""
+        return 4.0 / 3.0 * np.pi * float(self.radius) ** 3
 
 
 class FixedCell(Measure):
@@ -216,7 +221,7 @@ def inverse(cell: Float[Array, "3 3 *w"]) -> Float[Array, "3 3 *w"]:
     return across / jnp.sum(cell[0] * across[:, 0], axis=0)
 
 
-def depths(cell: Float[Array, "3 3 *w"]) -> Float[Array, "3 *w"]:
+def depths(cell: Float[Array, "3 3 *w"]) -> Float[Array, " 3 *w"]:
     """Distances between the opposite faces of cells."""
     return 1.0 / jnp.sqrt(length_squared(inverse(cell), axis=0))
 
@@ -241,7 +246,7 @@ def length_squared(vectors: Float[Array, "..."], axis: int) -> Float[Array, "...
     return x * x + y * y + z * z
 
 
-def shear(cell: Float[Array, "3 3 *w"], amounts: Float[Array, "2 *w"]) -> Float[Array, "3 3 *w"]:
+def shear(cell: Float[Array, "3 3 *w"], amounts: Float[Array, " 2 *w"]) -> Float[Array, "3 3 *w"]:
     """Move the first lattice vector within the plane of the other two; the volume stays."""
     first, second = cell[1], cell[2]
     along = first / jnp.sqrt(length_squared(first, axis=0))
@@ -250,7 +255,7 @@ def shear(cell: Float[Array, "3 3 *w"], amounts: Float[Array, "2 *w"]) -> Float[
     return cell.at[0].add(amounts[0] * along + amounts[1] * across)
 
 
-def _cross(a: Float[Array, "3 *w"], b: Float[Array, "3 *w"]) -> Float[Array, "3 *w"]:
+def _cross(a: Float[Array, " 3 *w"], b: Float[Array, " 3 *w"]) -> Float[Array, " 3 *w"]:
     return jnp.stack(
         [a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3] for i in range(3)]
     )

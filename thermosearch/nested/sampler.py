@@ -22,6 +22,7 @@ from thermosearch.nested.streams import stream
 from thermosearch.nested.walk import Plan, Walked, walk_all
 from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.evaluate import bucket
+from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 
@@ -196,9 +197,10 @@ class Sampler:
         state, walked = self._walk(state, state.walkers, np.arange(k), limits, rounds)
         value = np.array(self.system.value(walked.walker))
         if not np.isfinite(value).all():
+            lost = int((~np.isfinite(value)).sum())
             raise InputError(
-                f"potential: {int((~np.isfinite(value)).sum())} of {k} walkers drawn from the prior "
-                "have no finite energy after walking freely; it cannot be sampled in this container"
+                f"potential: {lost} of {k} walkers drawn from the prior have no finite energy "
+                "after walking freely; it cannot be sampled in this container"
             )
         label = self._generator(0).uniform(size=k)
         return self._adapt(
@@ -272,10 +274,10 @@ class Sampler:
                 self.plan,
                 jax.tree.map(lambda a: a[..., portion], walkers),
                 limits[portion],
-                state.steps,
-                np.int32(rounds),
-                identities.astype(np.uint32),
-                np.uint32(self.seed),
+                steps=state.steps,
+                rounds=np.int32(rounds),
+                identities=identities.astype(np.uint32),
+                seed=np.uint32(self.seed),
             )
             return jax.tree.map(np.asarray, walked)
 
@@ -294,7 +296,7 @@ class Sampler:
     def _system_with(self, capacity: int) -> System:
         if self.system.finder.capacity == capacity:
             return self.system
-        finder = self.system.finder.with_capacity(capacity)
+        finder = DeviceList(self.system.finder.cutoff, capacity, self.system.finder.images)
         return eqx.tree_at(lambda system: system.finder, self.system, finder)
 
     def _adapt(self, state: State, walked: Walked, walks: int) -> State:

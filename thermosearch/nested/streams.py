@@ -40,7 +40,7 @@ def fold(key: Stream, number: Int[Array, "..."] | UInt32[Array, "..."] | int) ->
     return Stream(*threefry(key, jnp.asarray(number).astype(jnp.uint32), _word(FOR_STREAMS)))
 
 
-def bits(key: Stream, count: int) -> UInt32[Array, "count *w"]:
+def bits(key: Stream, count: int) -> UInt32[Array, " count *w"]:
     """Draw that many random words from every stream."""
     half = (count + 1) // 2
     counters = jnp.arange(half, dtype=jnp.uint32).reshape(half, *[1] * key.first.ndim)

@@ -59,6 +59,7 @@ def walk_all(
     plan: Plan,
     walkers: Walker,
     limits: Float[Array, " w"],
+    *,
     steps: Float[Array, " moves"],
     rounds: Int[Array, ""],
     identities: UInt32[Array, "2 w"],
@@ -89,12 +90,13 @@ def walk_all(
     seed : () uint32
         Of the run.
     """
+    settings = {"steps": steps, "rounds": rounds, "seed": seed}
     if plan.batching == "lanes":
-        return _walk(system, plan, walkers, limits, identities, steps, rounds, seed)
+        return _walk(system, plan, walkers, limits, identity=identities, **settings)
 
     def one(walker: tuple[Walker, Array, Array]) -> Walked:
-        alone = jax.tree.map(lambda a: a[..., None], walker)
-        walked = _walk(system, plan, *alone, steps, rounds, seed)
+        alone, limit, identity = jax.tree.map(lambda a: a[..., None], walker)
+        walked = _walk(system, plan, alone, limit, identity=identity, **settings)
         return jax.tree.map(lambda a: a[..., 0], walked)
 
     first = jax.tree.map(lambda a: jnp.moveaxis(a, -1, 0), (walkers, limits, identities))
@@ -106,6 +108,7 @@ def _walk(
     plan: Plan,
     walker: Walker,
     limit: Float[Array, " w"],
+    *,
     identity: UInt32[Array, "2 w"],
     steps: Float[Array, " moves"],
     rounds: Int[Array, ""],
@@ -124,7 +127,7 @@ def _walk(
             def apply(again: Int[Array, ""], trial: Trial, kind: int = kind) -> Trial:
                 turn = (number * plan.counts[kind] + again) * len(plan.moves) + kind
                 move, step = plan.moves[kind], steps[kind]
-                return _apply(system, move, trial, limit, step, fold(own, turn))
+                return _apply(system, move, trial, limit, step=step, fresh=fold(own, turn))
 
             trial = Trial(walked.walker, walked.tally[kind], walked.needed)
             first = jnp.zeros_like(rounds)
@@ -146,6 +149,7 @@ def _apply(
     move: Move,
     trial: Trial,
     limit: Float[Array, " w"],
+    *,
     step: Float[Array, ""],
     fresh: Stream,
 ) -> Trial:

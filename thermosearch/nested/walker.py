@@ -1,6 +1,7 @@
 """One walker, and the system that says what its energy is and where it may go."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -10,8 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array, Configuration
-from thermosearch.nested.measures import Measure, length_squared
+from thermosearch.nested.measures import Measure, length_squared, to_cartesian, to_fractional
 from thermosearch.potentials.interface import Neighbours, Potential, energy_forces
+from thermosearch.potentials.neighbours_device import UNANSWERABLE
 
 
 class Walker(NamedTuple):
@@ -31,7 +33,7 @@ class Walker(NamedTuple):
 
     positions: Float[Array, "n 3 *w"]
     cell: Float[Array, "3 3 *w"]
-    numbers: Int[Array, "n *w"]
+    numbers: Int[Array, " n *w"]
     energy: Float[Array, "*w"]
 
 
@@ -45,10 +47,6 @@ class NeighbourFinder(Protocol):
     """
 
     capacity: int
-
-    def with_capacity(self, capacity: int) -> "NeighbourFinder":
-        """Make the same finder with more slots."""
-        ...
 
     def find(self, configuration: Configuration) -> Neighbours:
         """Complete if `needed` fits the slots."""
@@ -64,10 +62,6 @@ class AllPairs(eqx.Module):
     def capacity(self) -> int:
         """Enough for all others."""
         return max(1, self.atoms - 1)
-
-    def with_capacity(self, capacity: int) -> "AllPairs":
-        """Refuse: nobody needs more slots than there are atoms."""
-        raise ValueError(f"{self.atoms} atoms have no {capacity} neighbours each")
 
     def find(self, configuration: Configuration) -> Neighbours:
         """Give the same list whatever the positions."""
@@ -142,7 +136,8 @@ class System(eqx.Module):
         def one(walker: Walker) -> tuple[Float[Array, ""], Int[Array, ""]]:
             configuration = self.configuration(walker)
             neighbours = self.finder.find(configuration)
-            return self.potential.energy(configuration, neighbours), neighbours.needed
+            energy = self.potential.energy(configuration, neighbours)
+            return _answered(neighbours, energy)
 
         return _for_each(one, walker)
 
@@ -157,7 +152,8 @@ class System(eqx.Module):
             configuration = self.configuration(walker)
             neighbours = self.finder.find(configuration)
             found = energy_forces(self.potential, configuration, neighbours)
-            return found.energy, jnp.where(moves, -found.forces, 0.0), neighbours.needed
+            energy, needed = _answered(neighbours, found.energy)
+            return energy, jnp.where(moves, -found.forces, 0.0), needed
 
         return _for_each(one, walker)
 
@@ -179,14 +175,34 @@ class System(eqx.Module):
     @property
     def sums_pairs(self) -> bool:
         """Whether one atom's move costs one row of pairs."""
-        return isinstance(self.finder, AllPairs) and isinstance(self.potential, PairPotential)
+        return isinstance(self.potential, PairPotential)
 
     def _row(
-        self, walker: Walker, place: Float[Array, "3 *w"], atom: Int[Array, ""]
+        self, walker: Walker, place: Float[Array, " 3 *w"], atom: Int[Array, ""]
     ) -> Float[Array, "*w"]:
-        """Energies of the pairs of an atom at some place with all others."""
+        """Energies of the pairs of an atom at some place with all others and their images."""
         itself = (jnp.arange(self.atoms, dtype=jnp.int32) == atom)[:, None]
-        squared = length_squared(walker.positions - place, axis=1)
+        vectors = walker.positions - place
+        if not any(self.pbc):
+            return self._pairs(vectors, itself)
+        fractional = to_fractional(vectors, walker.cell)
+        nearest = jnp.where(jnp.asarray(self.pbc)[:, None], jnp.round(fractional), 0.0)
+        vectors = vectors - to_cartesian(nearest, walker.cell)
+        images = jnp.asarray(list(product(*(range(-k, k + 1) for k in self.finder.images))))
+        shifts = jnp.broadcast_to(
+            images.astype(jnp.float64)[..., None], (*images.shape, *walker.energy.shape)
+        )
+
+        def add(total: Array, shift: Array) -> tuple[Array, None]:
+            return total + self._pairs(vectors + shift, itself), None
+
+        every = to_cartesian(shifts, walker.cell)
+        return jax.lax.scan(add, jnp.zeros_like(walker.energy), every)[0]
+
+    def _pairs(
+        self, vectors: Float[Array, "n 3 *w"], itself: Bool[Array, "n 1"]
+    ) -> Float[Array, "*w"]:
+        squared = length_squared(vectors, axis=1)
         pairs = self.potential.pair_energy(jnp.where(itself, 1.0, squared))
         return jnp.sum(jnp.where(itself, 0.0, pairs), axis=0)
 
@@ -218,3 +234,11 @@ def _for_each(function: Callable[[Walker], Any], walker: Walker) -> Any:
         alone = function(jax.tree.map(lambda a: a[..., 0], walker))
         return jax.tree.map(lambda a: a[..., None], alone)
     return jax.vmap(function, in_axes=-1, out_axes=-1)(walker)
+
+
+def _answered(
+    neighbours: Neighbours, energy: Float[Array, ""]
+) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """NaN where no list can be made at all, which no number of slots would change."""
+    lost = neighbours.needed >= UNANSWERABLE
+    return jnp.where(lost, jnp.nan, energy), jnp.where(lost, 0, neighbours.needed)

@@ -36,7 +36,7 @@ class AtomMove(Move):
         system: System,
         walker: Walker,
         limit: Float[Array, "*w"],
-        task: tuple[Int[Array, ""], Float[Array, "3 *w"]],
+        task: tuple[Int[Array, ""], Float[Array, " 3 *w"]],
         memory: tuple[()],
     ) -> tuple[Trial, tuple[()]]:
         """Displace one atom."""

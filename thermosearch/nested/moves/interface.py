@@ -31,7 +31,7 @@ class Trial(NamedTuple):
     """
 
     walker: Walker
-    tally: Int[Array, "4 *w"]
+    tally: Int[Array, " 4 *w"]
     needed: Int[Array, "*w"]
 
 
@@ -137,4 +137,5 @@ def decide(
     finite = jnp.isfinite(value)
     outcome = jnp.stack([taken, ~allowed, allowed & finite & ~below, allowed & ~finite])
     kept = jax.tree.map(lambda new, old: jnp.where(taken, new, old), proposed, walker)
-    return Trial(kept, outcome.astype(jnp.int32), needed)
+    # What is rejected before its energy matters may overflow any list.
+    return Trial(kept, outcome.astype(jnp.int32), jnp.where(allowed, needed, 0))

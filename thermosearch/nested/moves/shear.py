@@ -38,7 +38,7 @@ class ShearMove(Move):
         system: System,
         walker: Walker,
         limit: Float[Array, "*w"],
-        task: tuple[Int[Array, ""], Float[Array, "2 *w"]],
+        task: tuple[Int[Array, ""], Float[Array, " 2 *w"]],
         memory: tuple[()],
     ) -> tuple[Trial, tuple[()]]:
         """Shear along one vector."""

@@ -28,7 +28,7 @@ class StretchMove(Move):
 
     def prepare(
         self, system: System, step: Float[Array, ""], own: Stream
-    ) -> tuple[tuple[()], Float[Array, "3 *w"]]:
+    ) -> tuple[tuple[()], Float[Array, " 3 *w"]]:
         """Draw the amounts u."""
         return (), step * symmetric(own, (3,))
 

@@ -36,7 +36,7 @@ class SwapMove(Move):
         system: System,
         walker: Walker,
         limit: Float[Array, "*w"],
-        task: tuple[Int[Array, ""], Float[Array, "2 *w"]],
+        task: tuple[Int[Array, ""], Float[Array, " 2 *w"]],
         memory: tuple[()],
     ) -> tuple[Trial, tuple[()]]:
         """Try one exchange."""

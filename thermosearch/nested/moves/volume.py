@@ -37,7 +37,7 @@ class VolumeMove(Move):
         system: System,
         walker: Walker,
         limit: Float[Array, "*w"],
-        task: tuple[Int[Array, ""], Float[Array, "2 *w"]],
+        task: tuple[Int[Array, ""], Float[Array, " 2 *w"]],
         memory: tuple[()],
     ) -> tuple[Trial, tuple[()]]:
         """Change the volume."""

@@ -1,0 +1,42 @@
+"""Nested sampling from study to results."""
+
+from thermosearch.nested.campaign import run_all
+from thermosearch.nested.problem import make_problem
+from thermosearch.nested.study import NestedStudy
+from thermosearch.nested.summary import summarise
+from thermosearch.runtime.context import RunContext
+from thermosearch.runtime.results import Results
+
+
+def execute(study: NestedStudy, context: RunContext) -> Results:
+    """Sample a system and analyse what came of it.
+
+    Parameters
+    ----------
+    study : NestedStudy
+        What to sample and how.
+    context : RunContext
+        Run folder, ranks, checkpoints and progress; a checkpoint there is taken up.
+
+    Returns
+    -------
+    Results
+        With `status="stopped"` and no quantities if it was told to stop.
+
+    Raises
+    ------
+    InputError
+        If the study cannot be made ready, or walkers have no finite energy.
+    """
+    problem = make_problem(study)
+    method = study.method
+    runs = run_all(
+        problem,
+        repeats=method.repeats,
+        every=method.structures_every,
+        seed=study.run.seed,
+        context=context,
+    )
+    if runs is None:
+        return Results("nested", "stopped")
+    return summarise(study, problem, runs, context)

@@ -1,0 +1,103 @@
+"""What a run leaves behind: its dead points, and the course of its walks."""
+
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.nested.analysis import DeadPoints
+from thermosearch.nested.measures import Sphere, volume
+from thermosearch.nested.sampler import Culled, Sizes, State
+from thermosearch.nested.walker import System, Walker
+
+_COLUMNS = ("value", "energy", "volume", "birth", "slot", "steps", "tally")
+
+
+@dataclass
+class History:
+    """Grows by one entry an iteration.
+
+    Attributes
+    ----------
+    every : int
+        A configuration is kept of every so many dead points; 0 keeps none.
+    columns : dict
+        Lists of arrays, one an iteration: value, energy, volume, birth, slot (P,), steps (moves,)
+        and tally (moves, 4) of the walks.
+    kept : list of (int, Walker)
+        Number of a dead point, counted from 0, and its configuration.
+    """
+
+    every: int
+    columns: dict[str, list[np.ndarray]] = field(
+        default_factory=lambda: {name: [] for name in _COLUMNS}
+    )
+    kept: list[tuple[int, Walker]] = field(default_factory=list)
+
+    def add(self, culled: Culled) -> None:
+        """Take up the dead points of one iteration."""
+        first = len(self.columns["value"]) * len(culled.value)
+        entries = (
+            culled.value,
+            culled.walkers.energy,
+            volumes(culled.walkers),
+            culled.birth,
+            culled.slot,
+            culled.steps,
+            culled.tally,
+        )
+        for name, entry in zip(_COLUMNS, entries, strict=True):
+            self.columns[name].append(np.asarray(entry))
+        for place in range(len(culled.value)):
+            if self.every and (first + place) % self.every == 0:
+                walker = jax.tree.map(
+                    lambda a, place=place: np.array(a[..., place]), culled.walkers
+                )
+                self.kept.append((first + place, walker))
+
+    def column(self, name: str) -> Float[np.ndarray, "..."]:
+        """One column, an entry an iteration."""
+        return np.stack(self.columns[name])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as arrays, for a checkpoint."""
+        arrays = {f"history/{name}": self.column(name) for name in _COLUMNS if self.columns[name]}
+        if self.kept:
+            arrays["kept/number"] = np.array([number for number, _ in self.kept])
+            for name in Walker._fields:
+                arrays[f"kept/{name}"] = np.stack([getattr(each, name) for _, each in self.kept])
+        return arrays
+
+
+def restore(every: int, arrays: dict[str, np.ndarray]) -> History:
+    """Rebuild a history from `History.arrays`."""
+    history = History(every)
+    for name in _COLUMNS:
+        history.columns[name] = list(arrays.get(f"history/{name}", ()))
+    for index, number in enumerate(arrays.get("kept/number", ())):
+        walker = Walker(*(arrays[f"kept/{name}"][index] for name in Walker._fields))
+        history.kept.append((int(number), walker))
+    return history
+
+
+def dead_points(system: System, history: History, state: State, sizes: Sizes) -> DeadPoints:
+    """All points in the order of their deaths; those alive at the end die last, highest first."""
+    order = np.lexsort((state.label, state.value))[::-1]
+    last = jax.tree.map(lambda a: a[..., order], state.walkers)
+    ends = (state.value[order], last.energy, volumes(last), state.birth[order])
+    names = ("value", "energy", "volume", "birth")
+    joined = [
+        np.concatenate([*history.columns[name], end]) for name, end in zip(names, ends, strict=True)
+    ]
+    k, iterations = sizes.walkers, len(history.columns["value"])
+    live = np.concatenate((np.tile(k - np.arange(sizes.culled), iterations), k - np.arange(k)))
+    value, energy, size, birth = joined
+    if isinstance(system.measure, Sphere):
+        size = np.full_like(size, system.measure.volume)
+    return DeadPoints(value, energy, size, live, birth)
+
+
+def volumes(walkers: Walker) -> Float[np.ndarray, " w"]:
+    """Volumes of the walkers' cells; 0 where there is none."""
+    return np.asarray(volume(np.asarray(walkers.cell)))

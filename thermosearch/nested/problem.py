@@ -1,0 +1,273 @@
+"""From a study to what the sampler works with."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.configuration import Configuration, validate
+from thermosearch.nested.ending import Criteria
+from thermosearch.nested.measures import FixedCell, FlexibleCell, Measure, Sphere
+from thermosearch.nested.moves.all_atoms import AllAtomsMove
+from thermosearch.nested.moves.atom import AtomMove
+from thermosearch.nested.moves.galilean import GalileanMove
+from thermosearch.nested.moves.interface import Move
+from thermosearch.nested.moves.shear import ShearMove
+from thermosearch.nested.moves.stretch import StretchMove
+from thermosearch.nested.moves.swap import SwapMove
+from thermosearch.nested.moves.volume import VolumeMove
+from thermosearch.nested.sampler import Sizes
+from thermosearch.nested.study import MoveSection, NestedStudy
+from thermosearch.nested.walk import Plan
+from thermosearch.nested.walker import AllPairs, NeighbourFinder, System, Walker
+from thermosearch.potentials.interface import Potential
+from thermosearch.potentials.neighbours_device import DeviceList
+from thermosearch.runtime.errors import InputError
+from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
+
+MOVES: dict[str, type[Move]] = {
+    "atom": AtomMove,
+    "all_atoms": AllAtomsMove,
+    "galilean": GalileanMove,
+    "volume": VolumeMove,
+    "shear": ShearMove,
+    "stretch": StretchMove,
+    "swap": SwapMove,
+}
+MOST_IMAGES = 4
+INITIAL_ROUNDS = 10
+"""Length of the first walk, under no contour, in walks."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """How temperatures and pressures of a study become energies, and what they are called.
+
+    Attributes
+    ----------
+    reduced : bool
+        Whether the potential has no physical units.
+    boltzmann : float
+        Energy per unit of temperature.
+    pressure : float
+        Energy per volume, per unit of pressure.
+    """
+
+    reduced: bool
+
+    @property
+    def boltzmann(self) -> float:
+        """Energy per unit of temperature."""
+        return 1.0 if self.reduced else BOLTZMANN_EV_PER_K
+
+    @property
+    def pressure(self) -> float:
+        """Energy per volume, for each unit of pressure."""
+        return 1.0 if self.reduced else 1.0 / EV_PER_A3_IN_GPA
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Names of units and conditions in the results."""
+        if self.reduced:
+            reduced = dict.fromkeys(("energy", "length", "volume", "temperature_unit"), "reduced")
+            return reduced | {"temperature": "kT", "pressure": "p"}
+        return {
+            "energy": "eV",
+            "volume": "A^3",
+            "temperature_unit": "K",
+            "temperature": "T_K",
+            "pressure": "p_GPa",
+        }
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A study made ready.
+
+    Attributes
+    ----------
+    system : System
+        At the first pressure.
+    plan, sizes, criteria
+        For the sampler.
+    founder : Walker
+        One walker: species, and the cell where it is fixed.
+    pressures : tuple of float or None
+        In the study's unit; None where there is none.
+    kt : (t,) float64
+        Temperatures of the analysis, energies.
+    units : Units
+        Of the study.
+    """
+
+    system: System
+    plan: Plan
+    sizes: Sizes
+    criteria: Criteria
+    founder: Walker
+    pressures: tuple[float | None, ...]
+    kt: Float[np.ndarray, " t"]
+    units: Units
+
+    def at(self, pressure: float | None) -> System:
+        """Give the system at a pressure in the study's unit."""
+        if pressure is None:
+            return self.system
+        value = jnp.asarray(pressure * self.units.pressure, jnp.float64)
+        return eqx.tree_at(lambda system: system.measure.pressure, self.system, value)
+
+    @property
+    def reweighting(self) -> int:
+        """Power of the volume by which the analysis weights the points."""
+        measure = self.system.measure
+        flexible = isinstance(measure, FlexibleCell)
+        return self.system.atoms - measure.volume_power if flexible else 0
+
+
+def make_problem(study: NestedStudy) -> Problem:
+    """Make ready what a study describes.
+
+    Raises
+    ------
+    InputError
+        If the potential does not know an element, or its cutoff does not fit the cell.
+    """
+    potential = study.potential.build(study.run.precision)
+    units = Units(potential.units == "reduced")
+    numbers = np.array(study.system.numbers, np.int32)
+    atoms = len(numbers)
+    measure, cell, pbc, thinnest = _container(study, units, atoms)
+    _check(potential, numbers, cell, pbc)
+    finder = _finder(potential, atoms, pbc, thinnest)
+    system = System(potential, measure, finder, pbc, atoms, tuple(range(atoms)))
+    founder = Walker(
+        positions=jnp.zeros((atoms, 3), jnp.float64),
+        cell=jnp.asarray(cell),
+        numbers=jnp.asarray(numbers),
+        energy=jnp.zeros((), jnp.float64),
+    )
+    lowest, highest, count = study.analysis.temperatures
+    kt = np.linspace(lowest, highest, count) * units.boltzmann
+    flexible = study.system.flexible_cell
+    method, stop = study.method, study.method.stop
+    return Problem(
+        system=system,
+        plan=_plan(study, system),
+        sizes=Sizes(
+            walkers=method.walkers,
+            culled=method.culled,
+            extra=method.extra,
+            rounds=method.rounds,
+            width=min(method.width, method.walkers),
+            initial_rounds=INITIAL_ROUNDS * method.rounds,
+        ),
+        criteria=Criteria(
+            prior_mass=stop.prior_mass,
+            temperature=None if stop.temperature is None else stop.temperature * units.boltzmann,
+            remaining_evidence=stop.remaining_evidence,
+            kt=float(kt[0]),
+            iterations=stop.iterations,
+        ),
+        founder=founder,
+        pressures=(None,) if flexible is None else flexible.pressures,
+        kt=kt,
+        units=units,
+    )
+
+
+def _container(
+    study: NestedStudy, units: Units, atoms: int
+) -> tuple[Measure, Float[np.ndarray, "3 3"], tuple[bool, bool, bool], Float[np.ndarray, "3"]]:
+    """Measure, founder's cell, periodic directions, least distances between opposite faces."""
+    section = study.system
+    nowhere = np.zeros((3, 3))
+    if section.sphere is not None:
+        sphere = Sphere(section.sphere.radius, section.sphere.about)
+        return sphere, nowhere, (False, False, False), np.full(3, np.inf)
+    if section.cell is not None:
+        cell = np.array(section.cell.vectors, np.float64)
+        size = abs(float(np.linalg.det(cell)))
+        if size == 0.0:
+            raise InputError(f"system.cell.vectors = {cell.tolist()}: they span no volume")
+        thick = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+        return FixedCell(section.cell.pbc, size), cell, section.cell.pbc, thick
+    flexible = section.flexible_cell
+    lowest, highest = (bound * atoms for bound in flexible.volume_per_atom)
+    measure = FlexibleCell(
+        pressure=jnp.asarray(flexible.pressures[0] * units.pressure, jnp.float64),
+        volume_power=atoms if flexible.volume_prior == "power" else 0,
+        lowest=lowest,
+        highest=highest,
+        min_depth=flexible.min_depth,
+    )
+    thick = np.full(3, flexible.min_depth * np.cbrt(lowest))
+    return measure, np.cbrt(highest) * np.eye(3), (True, True, True), thick
+
+
+def _check(
+    potential: Potential,
+    numbers: np.ndarray,
+    cell: Float[np.ndarray, "3 3"],
+    pbc: tuple[bool, bool, bool],
+) -> None:
+    founder = Configuration(
+        positions=np.zeros((len(numbers), 3)),
+        cell=cell,
+        pbc=np.array(pbc),
+        numbers=numbers,
+        total_charge=np.zeros(()),
+    )
+    validate(founder, elements=potential.elements, label="system.composition")
+    if any(pbc) and potential.cutoff is not None and np.isinf(potential.cutoff):
+        raise InputError(
+            "potential: an infinite cutoff cannot be used in a periodic cell: give a finite one"
+        )
+
+
+def _finder(
+    potential: Potential,
+    atoms: int,
+    pbc: tuple[bool, bool, bool],
+    thinnest: Float[np.ndarray, "3"],
+) -> NeighbourFinder:
+    if potential.cutoff is None or not any(pbc):
+        return AllPairs(atoms)
+    reach = np.ceil(potential.cutoff / thinnest - 0.5)
+    images = np.where(pbc, np.maximum(reach, 0.0), 0.0).astype(int)
+    if images.max() > MOST_IMAGES:
+        raise InputError(
+            f"system: a cell as thin as {thinnest.min():.3g} would need {images.max()} periodic "
+            f"images within the cutoff {potential.cutoff:.3g}: raise the lower bound of "
+            "volume_per_atom, or min_depth"
+        )
+    return DeviceList(float(potential.cutoff), 16, tuple(int(k) for k in images))
+
+
+def _plan(study: NestedStudy, system: System) -> Plan:
+    moves = study.method.moves or default_moves(study, system)
+    batching = study.method.batching
+    if batching is None:
+        cheap = system.sums_pairs or system.potential.cutoff is None
+        batching = "lanes" if cheap or jax.default_backend() != "cpu" else "loop"
+    return Plan(
+        moves=tuple(MOVES[move.name]() for move in moves),
+        counts=tuple(move.count for move in moves),
+        batching=batching,
+    )
+
+
+def default_moves(study: NestedStudy, system: System) -> tuple[MoveSection, ...]:
+    """Choose moves that suit the potential and the container.
+
+    Single atoms where a move costs one row of pairs, else flights; the cell's three moves where
+    it is free; swaps where there is something to swap.
+    """
+    moves = [MoveSection(name="atom" if system.sums_pairs else "galilean")]
+    if study.system.flexible_cell is not None:
+        moves += [MoveSection(name=name) for name in ("volume", "shear", "stretch")]
+    if len(study.system.composition) > 1:
+        moves.append(MoveSection(name="swap", count=max(1, system.atoms // 4)))
+    return tuple(moves)

@@ -1,0 +1,253 @@
+"""The study file of nested sampling: what the user writes, checked."""
+
+from typing import Annotated, Literal
+
+from ase.data import atomic_numbers
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from thermosearch.potentials.section import PotentialSection
+from thermosearch.runtime.study import RunSection, StrictModel
+
+
+class SphereSection(StrictModel):
+    """A cluster in a sphere.
+
+    Attributes
+    ----------
+    radius : float
+        Length unit of the potential.
+    about : {"fixed_centre", "centre_of_mass"}
+        Where the centre is. The two are different measures with different averages.
+    """
+
+    radius: PositiveFloat
+    about: Literal["fixed_centre", "centre_of_mass"]
+
+
+class CellSection(StrictModel):
+    """Constant volume.
+
+    Attributes
+    ----------
+    vectors : 3 x 3
+        Lattice vectors, rows.
+    pbc : 3 bool
+        Directions that repeat; the others end at hard walls.
+    """
+
+    vectors: tuple[
+        tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]
+    ]
+    pbc: tuple[bool, bool, bool] = (True, True, True)
+
+
+class FlexibleCellSection(StrictModel):
+    """Constant pressure: volume and shape of the cell are free.
+
+    Attributes
+    ----------
+    pressures : tuple of float
+        GPa (the potential's own unit where it is reduced); one run each.
+    volume_per_atom : (float, float)
+        Bounds.
+    min_depth : float
+        Least distance between opposite faces over V^(1/3).
+    volume_prior : {"power", "flat"}
+        V^N as in the partition function, or flat in V and reweighted afterwards.
+    """
+
+    pressures: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+    volume_per_atom: tuple[PositiveFloat, PositiveFloat]
+    min_depth: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.65
+    volume_prior: Literal["power", "flat"] = "power"
+
+    @field_validator("volume_per_atom")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[0] >= bounds[1]:
+            raise ValueError(f"the lower bound {bounds[0]} is not below the upper {bounds[1]}")
+        return bounds
+
+
+class SystemSection(StrictModel):
+    """Which atoms, and where they may be: exactly one of sphere, cell and flexible_cell.
+
+    Attributes
+    ----------
+    composition : dict of str to int
+        Chemical symbols and numbers of atoms.
+    """
+
+    composition: Annotated[dict[str, PositiveInt], Field(min_length=1)]
+    sphere: SphereSection | None = None
+    cell: CellSection | None = None
+    flexible_cell: FlexibleCellSection | None = None
+
+    @field_validator("composition")
+    @classmethod
+    def _known(cls, composition: dict[str, int]) -> dict[str, int]:
+        unknown = [name for name in composition if name not in atomic_numbers or name == "X"]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: no chemical symbol")
+        return composition
+
+    @model_validator(mode="after")
+    def _one_container(self) -> "SystemSection":
+        containers = (self.sphere, self.cell, self.flexible_cell)
+        if sum(each is not None for each in containers) != 1:
+            raise ValueError("give exactly one of sphere, cell and flexible_cell")
+        if self.sphere and self.sphere.about == "centre_of_mass" and len(self.composition) > 1:
+            raise ValueError('about = "centre_of_mass" takes all masses as equal: one species only')
+        return self
+
+    @property
+    def numbers(self) -> list[int]:
+        """Atomic numbers, species by species."""
+        return [
+            atomic_numbers[name] for name, count in self.composition.items() for _ in range(count)
+        ]
+
+
+class MoveSection(StrictModel):
+    """A move of the walk.
+
+    Attributes
+    ----------
+    name : str
+        "atom": a sweep of single-atom displacements; "all_atoms": one displacement of all;
+        "galilean": a flight of 8 steps reflected at the contour (uses forces); "volume", "shear",
+        "stretch": of a flexible cell; "swap": of two species.
+    count : int
+        Applications in a round.
+    """
+
+    name: Literal["atom", "all_atoms", "galilean", "volume", "shear", "stretch", "swap"]
+    count: PositiveInt = 1
+
+
+class StopSection(StrictModel):
+    """What ends a run, whichever comes first.
+
+    Attributes
+    ----------
+    remaining_evidence : float or None
+        Share of Z at the lowest temperature of the analysis that is still to come.
+    temperature : float or None
+        K (kT of a reduced potential) of the contour.
+    prior_mass : float or None
+        ln X.
+    iterations : int or None
+        How many.
+    """
+
+    remaining_evidence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 1e-4
+    temperature: PositiveFloat | None = None
+    prior_mass: Annotated[float, Field(lt=0.0)] | None = None
+    iterations: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _any(self) -> "StopSection":
+        if all(value is None for value in self.model_dump().values()):
+            raise ValueError("nothing ends the run: give at least one criterion")
+        return self
+
+
+class MethodSection(StrictModel):
+    """The sampler.
+
+    Attributes
+    ----------
+    walkers : int
+        K; the error of ln Z falls as its root.
+    culled : int
+        P, replaced in each iteration.
+    extra : int
+        E, others that walk in each iteration.
+    rounds : int
+        Length of a walk.
+    moves : tuple of MoveSection or None
+        One round, in this order; by default what suits container and potential.
+    width : int
+        Walkers of one compiled call, and the portion a rank is given.
+    batching : {"lanes", "loop"} or None
+        Walkers side by side in the vector units or one after the other; by default side by side
+        for pair potentials and on accelerators.
+    repeats : int
+        Independent runs: their scatter shows what the error of one run cannot.
+    structures_every : int
+        A configuration of every so many dead points goes to structures/; 0 for none.
+    """
+
+    walkers: PositiveInt = 128
+    culled: PositiveInt = 32
+    extra: NonNegativeInt = 0
+    rounds: PositiveInt = 100
+    moves: tuple[MoveSection, ...] | None = None
+    width: PositiveInt = 32
+    batching: Literal["lanes", "loop"] | None = None
+    repeats: PositiveInt = 1
+    structures_every: NonNegativeInt = 500
+    stop: StopSection = StopSection()
+
+    @model_validator(mode="after")
+    def _enough(self) -> "MethodSection":
+        if self.culled >= self.walkers or self.culled + self.extra > self.walkers:
+            raise ValueError(
+                f"walkers = {self.walkers} cannot give culled = {self.culled} and extra = "
+                f"{self.extra} and keep a survivor to clone: raise walkers, or lower the others"
+            )
+        return self
+
+
+class AnalysisSection(StrictModel):
+    """What is made of the dead points.
+
+    Attributes
+    ----------
+    temperatures : (float, float, int)
+        Lowest, highest and number, K (kT of a reduced potential), evenly spaced.
+    draws : int
+        Of the prior volumes, for the error bars.
+    """
+
+    temperatures: tuple[PositiveFloat, PositiveFloat, Annotated[int, Field(ge=3)]]
+    draws: Annotated[int, Field(ge=10)] = 200
+
+    @field_validator("temperatures")
+    @classmethod
+    def _ordered(cls, grid: tuple[float, float, int]) -> tuple[float, float, int]:
+        if grid[0] >= grid[1]:
+            raise ValueError(f"the lowest temperature {grid[0]} is not below the highest {grid[1]}")
+        return grid
+
+
+class NestedStudy(StrictModel):
+    """Thermodynamics of a system at all temperatures, at one or several pressures."""
+
+    kind: Literal["nested"] = "nested"
+    potential: PotentialSection
+    system: SystemSection
+    method: MethodSection = MethodSection()
+    analysis: AnalysisSection
+    run: RunSection = RunSection()
+
+    @model_validator(mode="after")
+    def _moves_fit(self) -> "NestedStudy":
+        names = {move.name for move in self.method.moves or ()}
+        cell_moves = names & {"volume", "shear", "stretch"}
+        if cell_moves and self.system.flexible_cell is None:
+            raise ValueError(f"method.moves: {sorted(cell_moves)} need [system.flexible_cell]")
+        if "swap" in names and len(self.system.composition) < 2:
+            raise ValueError('method.moves: "swap" needs two species')
+        if names and not names & {"atom", "all_atoms", "galilean"}:
+            raise ValueError("method.moves: none of them moves an atom")
+        if names and self.system.flexible_cell is not None and "volume" not in names:
+            raise ValueError('method.moves: a flexible cell needs "volume"')
+        return self
