@@ -19,7 +19,7 @@ from thermosearch.runtime.errors import (
 )
 from thermosearch.runtime.files import write_atomic
 from thermosearch.runtime.mistakes import nearest
-from thermosearch.runtime.study import read_toml, seconds
+from thermosearch.runtime.study import StrictModel, read_toml, seconds
 
 _EPILOG = """exit codes: 0 finished, 1 a bug (with a traceback), 2 wrong input, 75 stopped and
 resumable, 130 interrupted twice. Parallel: mpiexec -n 4 thermosearch search study.toml"""
@@ -27,6 +27,7 @@ resumable, 130 interrupted twice. Parallel: mpiexec -n 4 thermosearch search stu
 _RUNS = {
     "train": "train a neural force field on reference data",
     "search": "search the structure a surface adopts",
+    "nested": "sample partition functions and phase diagrams",
 }
 _SLURM = "slurm"
 
@@ -78,10 +79,19 @@ def _study_of_kind(path: Path, kind: str) -> Path:
 
 def _validate(options: argparse.Namespace, ranks: Communicator) -> int:
     for path in options.studies:
-        content = read_toml(path)
-        _, kind = check_content(content, str(path), path.parent)
+        study, kind = check_content(read_toml(path), str(path), path.parent)
+        _check_without_running(path, study, ENGINES[kind].check)
         _say(f"{path}: a valid {kind} study", ranks)
     return EXIT_FINISHED
+
+
+def _check_without_running(path: Path, study: StrictModel, check: str | None) -> None:
+    if check is None:
+        return
+    try:
+        load(check)(study)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _new(options: argparse.Namespace, ranks: Communicator) -> int:

@@ -41,11 +41,15 @@ class Engine:
         "module:function" of `execute(study, context) -> Results`.
     package : str
         Package that holds its commented `template.toml`.
+    check : str or None
+        "module:function" of `check(study)` for `thermosearch validate`: what can be known
+        without running, such as whether the model knows the elements.
     """
 
     study: str
     execute: str
     package: str
+    check: str | None = None
 
 
 ENGINES: Mapping[str, Engine] = {
@@ -53,11 +57,18 @@ ENGINES: Mapping[str, Engine] = {
         "thermosearch.neural.study:TrainStudy",
         "thermosearch.neural.execute:execute",
         "thermosearch.neural",
+        "thermosearch.neural.training.prepare:prepare",
     ),
     "search": Engine(
         "thermosearch.search.study:SearchStudy",
         "thermosearch.search.execute:execute",
         "thermosearch.search",
+        "thermosearch.search.problem:make_problem",
+    ),
+    "nested": Engine(
+        "thermosearch.nested.study:NestedStudy",
+        "thermosearch.nested.execute:execute",
+        "thermosearch.nested",
     ),
 }
 
@@ -125,6 +136,7 @@ def run(
             stop=stop,
             checkpoint_due=Periodic(ranks, parsed.run.checkpoint_interval),
             log=log,
+            quiet=quiet,
         )
         return _execute(parsed, given, context)
 

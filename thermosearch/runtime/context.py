@@ -40,6 +40,8 @@ class RunContext:
         True on all ranks at once when the study's checkpoint interval has passed.
     log : logging.Logger
         Speaks on rank 0 only.
+    quiet : bool
+        No progress bars.
     """
 
     folder: RunFolder
@@ -48,7 +50,8 @@ class RunContext:
     stop: Callable[[], bool]
     checkpoint_due: Callable[[], bool]
     log: logging.Logger
+    quiet: bool = False
 
-    def progress(self, total: int, description: str) -> tqdm:
+    def progress(self, total: int | None, description: str) -> tqdm:
         """Progress bar with the time left, a context manager with `update()`."""
-        return progress_bar(self.communicator, total, description)
+        return progress_bar(self.communicator, total, description, quiet=self.quiet)

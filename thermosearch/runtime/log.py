@@ -45,13 +45,13 @@ def run_log(
         log.propagate = before[1]
 
 
-def progress_bar(communicator: Communicator, total: int, description: str) -> tqdm:
+def progress_bar(communicator: Communicator, total: int | None, description: str) -> tqdm:
     """Progress with the time left; shown by rank 0, and a line a minute where no one watches."""
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,
         desc=description,
-        disable=communicator.rank != 0,
+        disable=quiet or communicator.rank != 0,
         mininterval=0.1 if watched else 60.0,
         dynamic_ncols=watched,
         file=sys.stderr,
