@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -151,3 +152,15 @@ def test_quiet_says_nothing_on_the_screen(toy_command: Command) -> None:
     done = finish(toy_command("search", "fast.toml", "--output", "out", "--quiet"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert "step 4" in Path("out/run.log").read_text()
+
+
+def test_importing_or_asking_for_help_does_not_import_jax() -> None:
+    code = (
+        "import sys\nfrom thermosearch.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "sys.stderr.write(str('jax' in sys.modules))"
+    )
+    done = finish([sys.executable, "-c", code])
+    assert done.returncode == 0
+    assert "search" in done.stdout
+    assert done.stderr == "False"

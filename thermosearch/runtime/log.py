@@ -45,7 +45,9 @@ def run_log(
         log.propagate = before[1]
 
 
-def progress_bar(communicator: Communicator, total: int | None, description: str) -> tqdm:
+def progress_bar(
+    communicator: Communicator, total: int | None, description: str, *, quiet: bool
+) -> tqdm:
     """Progress with the time left; shown by rank 0, and a line a minute where no one watches."""
     watched = sys.stderr.isatty()
     return tqdm(
