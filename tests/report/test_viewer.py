@@ -86,9 +86,12 @@ def test_colours_of_the_ramp() -> None:
 
 
 def test_what_does_not_fit_is_told() -> None:
-    large = Structure("large", Atoms(np.full(MOST_ATOMS, 14), np.zeros((MOST_ATOMS, 3))), {})
+    many = Atoms(np.full(MOST_ATOMS, 14), np.zeros((MOST_ATOMS, 3)))
     small = Structure("small", dimer_slab(), {})
-    assert "1 more structures" in viewer([small, small.__class__("b", large.atoms, {})])
+    assert "1 more structures" in viewer([small, Structure("large", many, {})])
+    too_large = viewer([Structure("larger", many + Atoms("Si"), {})])
+    assert "too large" in too_large
+    assert "canvas" not in too_large
 
 
 def test_viewer_is_small_and_alone() -> None:

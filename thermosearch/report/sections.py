@@ -33,6 +33,8 @@ from thermosearch.report.viewer import viewer
 CARDS = 4
 PICTURES = 4
 MOST_LEVELS = 24
+LARGEST_PICTURE = 3000
+"""Atoms of the largest structure of which still pictures are drawn."""
 SAME_PICTURE = 0.1
 """Displacement below which two pictures look the same, A."""
 
@@ -70,6 +72,7 @@ def structures(run: Run) -> Section:
             "article", element("h3", each.label), structure_figure(each.atoms, each.label, axis)
         )
         for each in _different(run.structures)[:PICTURES]
+        if len(each.atoms) <= LARGEST_PICTURE
     ]
     body = join(
         element("div", pictures, class_="pictures"),

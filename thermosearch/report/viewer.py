@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from thermosearch.report.geometry import bonds, cell_edges, colour_of, radius_of, ramp
-from thermosearch.report.html import Markup, element, join, json_script, resource
+from thermosearch.report.html import Markup, element, join, json_script, note, resource
 from thermosearch.report.run_data import Structure
 
 MOST_ATOMS = 10_000
@@ -31,12 +31,14 @@ def viewer(structures: Sequence[Structure]) -> Markup:
         Those beyond `MOST_ATOMS` atoms in total are left out, and the page says so.
     """
     shown = fitting(structures)
+    if not shown:
+        return note(f"The structures are too large to be drawn here (over {MOST_ATOMS:,} atoms).")
     options = [element("option", each.label, value=str(n)) for n, each in enumerate(shown)]
     modes = {"element": "element", "height": "height"}
     if any("energy_spread" in each.atoms.arrays for each in shown):
         modes["spread"] = "committee spread"
     colours = [element("option", name, value=key) for key, name in modes.items()]
-    small = bool(shown) and len(shown[0].atoms) <= SMALL
+    small = len(shown[0].atoms) <= SMALL
     copies = [
         element("option", f"{n} × {n}", value=str(n), selected=n == (2 if small else 1))
         for n in (1, 2, 3)
