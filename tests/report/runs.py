@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from ase import Atoms
 
-VOID = {"meta", "input", "br", "img"}
+VOID = {"meta", "input", "br", "img", "wbr"}
 
 
 def dimer_slab(length: float = 2.3, lift: float = 0.0) -> Atoms:

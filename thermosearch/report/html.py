@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-VOID = frozenset({"meta", "input", "br", "img"})
+VOID = frozenset({"meta", "input", "br", "img", "wbr"})
 
 
 class Markup(str):

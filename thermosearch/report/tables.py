@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from thermosearch.report.figures.parity import PROPERTIES, compared, errors, least_seen_first
-from thermosearch.report.html import Content, Markup, element
+from thermosearch.report.html import Content, Markup, element, join
 from thermosearch.report.notation import (
     conditions,
     key_and_unit,
@@ -84,8 +84,8 @@ def structure_table(structures: Sequence[Structure]) -> Markup:
     rows = []
     for each in structures:
         facts = [_cell(key, each.facts.get(key)) for key in keys]
-        place = f"{each.facts.get('file', '')}, frame {each.facts.get('index', 0)}"
-        rows.append([each.label, each.atoms.get_chemical_formula(), *facts, place])
+        formula = each.atoms.get_chemical_formula()
+        rows.append([each.label, formula, *facts, _place(each)])
     return table("Structures", heads, rows)
 
 
@@ -182,6 +182,13 @@ def _cell(key: str, value: Any) -> Content:
     if isinstance(value, list):
         return ", ".join(str(each) for each in value)
     return str(value)
+
+
+def _place(structure: Structure) -> Markup:
+    """File and frame, to be broken after a slash where the column is narrow."""
+    folder, slash, name = str(structure.facts.get("file", "")).rpartition("/")
+    index = structure.facts.get("index", 0)
+    return join(folder + slash, element("wbr"), f"{name} [{index}]")
 
 
 def _is_plain(value: Any) -> bool:

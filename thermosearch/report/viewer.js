@@ -64,7 +64,6 @@
     scene = { structure, atoms, bonds, centre, reach };
     picked = [];
     report();
-    draw();
   }
 
   // [x, y on the canvas, depth towards the eye, pixels per A] of a point.
@@ -157,7 +156,7 @@
     Object.assign(context, { lineWidth: width, strokeStyle: colour }).stroke();
   }
 
-  // Says what is picked: an atom, a distance or an angle.
+  // Says what is picked (an atom, a distance or an angle) and draws it.
   function report() {
     const { structure } = scene;
     const atoms = picked.map((number) => scene.atoms[number]);
@@ -171,6 +170,7 @@
       text = `${names}: ${(Math.acos(cosine) * 180 / Math.PI).toFixed(1)}°`;
     }
     byId("status").textContent = text;
+    draw();
   }
 
   function pick(x, y) {
@@ -178,7 +178,6 @@
     const afresh = picked.length === 3 || picked.includes(front?.number);
     picked = front ? [...(afresh ? [] : picked), front.number] : [];
     report();
-    draw();
   }
 
   function move(change) {
@@ -246,4 +245,5 @@
   new ResizeObserver(draw).observe(canvas);
   build();
   show("reset");
+  paint(); // at once: a page that is printed unseen gets no frame
 })();
