@@ -1,6 +1,7 @@
 """The command line on the real engines, as a new user types it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from thermosearch import cli
 from thermosearch.launch import ENGINES, load_study
+from thermosearch.runtime.errors import InputError
 
 SEARCH = """
 kind = "search"
@@ -58,9 +60,28 @@ def test_new_prints_a_template_that_is_a_valid_study(
     text = capsys.readouterr().out
     assert "#" in text
     Path("study.toml").write_text(text)
+    Path("reference.extxyz").touch()
     parsed, given, _ = load_study("study.toml")
     assert given.kind == kind
     assert parsed.kind == kind
+
+
+@pytest.mark.parametrize("kind", sorted(ENGINES))
+def test_every_commented_key_of_a_template_exists(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["new", kind])
+    lines = capsys.readouterr().out.splitlines()
+    Path("reference.extxyz").touch()
+    commented = [i for i, line in enumerate(lines) if re.match(r"# \w+ = ", line)]
+    for i in commented:
+        study = [*lines[:i], lines[i].removeprefix("# "), *lines[i + 1 :]]
+        Path("study.toml").write_text("\n".join(study))
+        try:
+            load_study("study.toml")
+        except InputError as error:  # a choice may exclude another one or name a missing file
+            assert "unknown key" not in str(error)
+            assert "TOML" not in str(error)
 
 
 def test_new_slurm_is_a_shell_script_that_resumes(capsys: pytest.CaptureFixture[str]) -> None:
