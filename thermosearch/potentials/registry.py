@@ -5,6 +5,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from thermosearch.potentials.einstein import EinsteinCrystal
 from thermosearch.potentials.ideal_gas import IdealGas
 from thermosearch.potentials.interface import Potential
@@ -45,6 +47,30 @@ def load_potential(
 
     model = load(find_model(name))
     return model if precision is None else with_precision(model, precision)
+
+
+def model_parity(name: str | Path) -> dict[str, np.ndarray]:
+    """Read the comparison with reference data that a model's file holds of it.
+
+    Parameters
+    ----------
+    name : str or Path
+        A name of `shipped_models()`, or a file.
+
+    Returns
+    -------
+    dict of str to array
+        `parity/SPLIT/energy_reference` and so on; empty if the file holds none.
+
+    Raises
+    ------
+    InputError
+        As `load_potential`.
+    """
+    from thermosearch.neural.model_file import load_file  # noqa: PLC0415
+
+    arrays = load_file(find_model(name)).arrays
+    return {key: array for key, array in arrays.items() if key.startswith("parity/")}
 
 
 def shipped_models() -> tuple[str, ...]:

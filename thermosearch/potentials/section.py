@@ -4,11 +4,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from thermosearch.potentials.ase_bridge import CalculatorPotential
 from thermosearch.potentials.interface import Potential
-from thermosearch.potentials.registry import ANALYTIC, find_model, load_potential
+from thermosearch.potentials.registry import ANALYTIC, find_model, load_potential, model_parity
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.study import StrictModel
 
@@ -83,6 +84,18 @@ class PotentialSection(StrictModel):
             return _call(ANALYTIC[self.analytic], self.parameters, f"analytic = {self.analytic!r}")
         calculator = _call(_calculator_class(self.ase), self.arguments, f"ase = {self.ase!r}")
         return CalculatorPotential(calculator, on_failure=self.on_failure)
+
+    def parity(self) -> dict[str, np.ndarray]:
+        """Arrays that compare the model with reference data, for the report of a run.
+
+        Returns
+        -------
+        dict of str to array
+            `parity/SPLIT/energy_reference` and so on, and `parity/source`, its name; empty
+            unless the potential is a model whose file holds such a comparison.
+        """
+        arrays = {} if self.model is None else model_parity(self.model)
+        return arrays and arrays | {"parity/source": np.array(f"model {Path(self.model).stem}")}
 
 
 def _call(function: Any, arguments: dict[str, Any], label: str) -> Any:

@@ -67,7 +67,7 @@ def summarise(
             for index, atoms in enumerate(group)
         ],
         evaluations=sum(spent),
-        arrays=_curves(problem, seeds, slabs[0].reference),
+        arrays=_curves(problem, seeds, slabs[0].reference) | study.potential.parity(),
     )
 
 
