@@ -107,6 +107,20 @@ def test_input_error_on_one_rank_alone_ends_the_job(mpirun: Run, tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
+def test_ranks_that_take_different_ways_are_noticed(mpirun: Run, tmp_path: Path) -> None:
+    """Both wait in a broadcast, but not in the same one."""
+    path = script(
+        tmp_path,
+        "ranks = world()\n"
+        "if ranks.rank == 0:\n    ranks.broadcast('of rank 0 alone')\n    ranks.gather(1)\n"
+        "else:\n    ranks._next(); ranks.broadcast('later')\n    ranks.gather(1)\n",
+    )
+    done = mpirun(2, path)
+    assert done.returncode == 1
+    assert "rank 1 is at broadcast 2" in done.stderr
+    assert "of rank 0 alone" in done.stderr
+
+
 def test_walltime_stops_all_ranks_and_another_rank_count_resumes(
     mpirun: Run, tmp_path: Path
 ) -> None:

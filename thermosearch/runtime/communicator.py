@@ -56,6 +56,7 @@ class Communicator:
         # whatever the others are waiting for.
         self._failing = mpi.Dup() if mpi is not None else None
         self._told_idle = False
+        self._exchanges = 0
         self.rank: int = mpi.Get_rank() if mpi is not None else 0
         self.size: int = mpi.Get_size() if mpi is not None else 1
         self.local_rank: int = _first_integer(_LOCAL_RANKS, default=0)
@@ -79,16 +80,24 @@ class Communicator:
         mine = [function(task) for task in tasks[self.rank :: self.size]]
         if self._mpi is None:
             return mine
-        shares = self._mpi.allgather(mine)
+        shares = self.gather(mine)
         return [shares[i % self.size][i // self.size] for i in range(len(tasks))]
 
     def broadcast(self, value: Result, root: int = 0) -> Result:
         """Give the root's value to every rank."""
-        return value if self._mpi is None else self._mpi.bcast(value, root=root)
+        if self._mpi is None:
+            return value
+        number = self._next()
+        sent = self._mpi.bcast((number, "broadcast", value), root=root)
+        return self._in_step(sent, number, "broadcast")
 
     def gather(self, value: Result) -> list[Result]:
         """Give the values of all ranks, in rank order, to every rank."""
-        return [value] if self._mpi is None else self._mpi.allgather(value)
+        if self._mpi is None:
+            return [value]
+        number = self._next()
+        sent = self._mpi.allgather((number, "gather", value))
+        return [self._in_step(each, number, "gather") for each in sent]
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -152,6 +161,23 @@ class Communicator:
             time.sleep(0.2)
             self._mpi.Abort(code)
         os._exit(code)
+
+    def _next(self) -> int:
+        self._exchanges += 1
+        return self._exchanges
+
+    def _in_step(self, sent: Any, number: int, what: str) -> Any:
+        """Take the value out of a message that must belong to this very exchange.
+
+        Ranks that take different ways through an engine would otherwise go on with each other's
+        numbers, unnoticed.
+        """
+        if not isinstance(sent, tuple) or sent[:2] != (number, what):
+            raise RuntimeError(
+                f"ranks out of step: rank {self.rank} is at {what} {number}, "
+                f"and was sent {repr(sent)[:200]}"
+            )
+        return sent[2]
 
     def _all_fail(self) -> bool:
         request = self._failing.Ibarrier()
