@@ -66,17 +66,37 @@ def test_new_prints_a_template_that_is_a_valid_study(
     assert parsed.kind == kind
 
 
+def without_comment_mark(lines: list[str]) -> list[str]:
+    """Every study that comes of taking one commented key, or section, of a template in."""
+    studies = []
+    section: list[int] = []
+    for i, line in enumerate(lines):
+        if re.match(r"# \[+\w", line):
+            section = [i]
+        elif section and re.match(r"# \w+ = ", line):
+            section.append(i)
+        else:
+            section = []
+        taken = section or ([i] if re.match(r"# \w+ = ", line) else [])
+        studies += [
+            "\n".join(
+                each.removeprefix("# ") if k in taken else each for k, each in enumerate(lines)
+            )
+            for _ in taken[:1]
+        ]
+    return studies
+
+
 @pytest.mark.parametrize("kind", sorted(ENGINES))
 def test_every_commented_key_of_a_template_exists(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(["new", kind])
-    lines = capsys.readouterr().out.splitlines()
+    studies = without_comment_mark(capsys.readouterr().out.splitlines())
+    assert studies
     Path("reference.extxyz").touch()
-    commented = [i for i, line in enumerate(lines) if re.match(r"# \w+ = ", line)]
-    for i in commented:
-        study = [*lines[:i], lines[i].removeprefix("# "), *lines[i + 1 :]]
-        Path("study.toml").write_text("\n".join(study))
+    for study in studies:
+        Path("study.toml").write_text(study)
         try:
             load_study("study.toml")
         except InputError as error:  # a choice may exclude another one or name a missing file
