@@ -251,7 +251,7 @@ class PotentialCalculator(Calculator):
             narrow = made.index.shape[1]
             same = self._neighbours is not None and len(self._neighbours.index) == len(made.index)
             before = self._neighbours.index.shape[1] if same else 0
-            capacity = before if narrow <= before else bucket(narrow + narrow // 8, smallest=4)
+            capacity = before if narrow <= before else bucket(narrow + narrow // 8, smallest=8)
             self._neighbours = widen(made, capacity)
             self._listed = configuration
         return self._neighbours

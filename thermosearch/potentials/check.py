@@ -294,7 +294,7 @@ def _translation(bench: _Bench) -> list[CheckResult]:
 
 def _permutation(bench: _Bench) -> list[CheckResult]:
     here = bench.configuration
-    order = bench.rng.permutation(len(here.numbers))
+    order = np.roll(np.arange(len(here.numbers)), 1)
     before, after = bench.ask(
         [here, here._replace(positions=here.positions[order], numbers=here.numbers[order])]
     )

@@ -155,11 +155,16 @@ def committee_spread(
     return Uncertainty(jnp.std(energies, ddof=1), forces)
 
 
-def bucket(size: int, smallest: int = 1) -> int:
-    """Round a size up to the next of four steps an octave, so that few shapes are compiled."""
+def bucket(size: int, smallest: int = 1, steps: int = 4) -> int:
+    """Round a size up to the next of `steps` an octave (a power of two): few shapes to compile."""
     size = max(size, smallest)
-    step = max(1, 2 ** (size.bit_length() - 3))
+    step = max(1, 2 ** (size.bit_length() - 1) // steps)
     return -(-size // step) * step
+
+
+def _capacity(slots: int) -> int:
+    """Round coarsely: like structures should share a shape though their densest atoms differ."""
+    return bucket(slots, smallest=8, steps=2)
 
 
 Entry = Callable[[Any, Configuration, Neighbours], Any]
@@ -217,7 +222,7 @@ def _run(
         atoms = max(sizes) if len(sizes) == 1 else bucket(len(configurations[k].numbers))
         padded = pad(configurations[k], atoms)
         neighbours = host_neighbours(padded, potential.cutoff)
-        capacity = bucket(neighbours.index.shape[1], smallest=4)
+        capacity = _capacity(neighbours.index.shape[1])
         buckets.setdefault((atoms, capacity), []).append((k, padded, neighbours))
         if len(buckets[atoms, capacity]) == _width(atoms * capacity, batching):
             yield from run_bucket(entry, potential, buckets.pop((atoms, capacity)), batching)
@@ -238,7 +243,7 @@ def run_bucket(
     batching: Batching,
 ) -> Iterator[tuple[int, Any]]:
     """Evaluate configurations of one size, each with its number and its list, in one call."""
-    capacity = bucket(max(n.index.shape[1] for _, _, n in members), smallest=4)
+    capacity = _capacity(max(n.index.shape[1] for _, _, n in members))
     # The batch is filled up to a power of two with its last member; the loop never reaches those.
     filling = members + [members[-1]] * (2 ** (len(members) - 1).bit_length() - len(members))
     lists = [widen(neighbours, capacity) for _, _, neighbours in filling]
