@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array
 from thermosearch.neural.config import ModelConfig
+from thermosearch.neural.contraction import apply_matrix, couple, materialise, sum_over_neighbours
 from thermosearch.neural.harmonics import gaunt, solid_harmonics
-from thermosearch.neural.radial import chebyshev_polynomials, chebyshev_series, series_terms
+from thermosearch.neural.radial import chebyshev_series, enveloped_series, series_terms
 
 
 class Descriptor(eqx.Module):
@@ -74,43 +75,45 @@ class Descriptor(eqx.Module):
         species : (n, m) int32
             Index of the neighbour's element in `config.elements`; any value in an empty slot.
         """
-        coefficients = self.coefficients(vectors, filled, species)
-        return invariants(self.config, coefficients)
+        # Atoms last: every operation from here to the invariants is a vector loop over atoms.
+        by_slot = materialise(jnp.transpose(vectors / self.config.cutoff, (2, 1, 0)))
+        coefficients = self.coefficients(by_slot, filled.T, species.T)
+        return invariants(self.config, coefficients).T
 
     def coefficients(
         self,
-        vectors: Float[Array, "n m 3"],
-        filled: Bool[Array, "n m"],
-        species: Int[Array, "n m"],
-    ) -> list[Float[Array, "n _ _"]]:
-        """Expansion coefficients c_qlm of the neighbour densities, one array for each l."""
-        radial = self.radial_factors(vectors, filled, species)
-        x, y, z = jnp.moveaxis(vectors / self.config.cutoff, -1, 0)
-        harmonics = solid_harmonics(x, y, z, self.config.l_max)
+        vectors: Float[Array, "3 m n"],
+        filled: Bool[Array, "m n"],
+        species: Int[Array, "m n"],
+    ) -> list[Float[Array, "_ _ n"]]:
+        """Expansion coefficients c_qlm of the neighbour densities, (2 l + 1, q, n) for each l.
+
+        Takes the pair vectors in units of the cutoff.
+        """
+        x, y, z = vectors
+        radial = self.radial_factors(x * x + y * y + z * z, filled, species)
+        harmonics = [jnp.stack(of_l) for of_l in solid_harmonics(x, y, z, self.config.l_max)]
+        harmonics = [materialise(of_l) for of_l in harmonics]
         return [
-            jnp.einsum("njq,mnj->nqm", factors, jnp.stack(of_l))
+            sum_over_neighbours(of_l, factors)
             for factors, of_l in zip(radial, harmonics, strict=True)
         ]
 
     def radial_factors(
-        self,
-        vectors: Float[Array, "n m 3"],
-        filled: Bool[Array, "n m"],
-        species: Int[Array, "n m"],
-    ) -> list[Float[Array, "n m q"]]:
-        """R_q(r, Z) / (r / cutoff)^l of every pair, one array for each l; zero in empty slots."""
+        self, t: Float[Array, "m n"], filled: Bool[Array, "m n"], species: Int[Array, "m n"]
+    ) -> list[Float[Array, "_ m n"]]:
+        """R_q(r, Z) / (r / cutoff)^l of every pair, (q, m, n) for each l; zero in empty slots.
+
+        Takes t = (r / cutoff)^2.
+        """
         terms = series_terms(self.config.n_max, self.config.precision)
-        t = jnp.sum((vectors / self.config.cutoff) ** 2, axis=-1)
-        inside = filled & (t < 1.0)
-        envelope = jnp.where(inside, (1.0 - t) ** 3, 0.0)
-        t = jnp.where(inside, t, 0.0)
-        series = jnp.stack(chebyshev_polynomials(t, terms), axis=-1) * envelope[..., None]
+        series = enveloped_series(t, filled & (t < 1.0), terms)
         if self.embedding is not None:
-            weights = self.embedding.at[species].get(mode="clip")
-            series = (weights[..., :, None] * series[..., None, :]).reshape(*t.shape, -1)
+            weights = jnp.moveaxis(self.embedding.at[species].get(mode="clip"), -1, 0)
+            series = (weights[:, None] * series[None]).reshape(-1, *t.shape)
         matrices = self.series_matrices(terms)
-        factors = series @ jnp.concatenate(matrices, axis=1)
-        return jnp.split(factors, np.cumsum([a.shape[1] for a in matrices])[:-1], axis=-1)
+        factors = apply_matrix(jnp.concatenate(matrices, axis=1).T, series)
+        return jnp.split(factors, np.cumsum([a.shape[1] for a in matrices])[:-1])
 
     def series_matrices(self, terms: int) -> list[Float[Array, "terms q"]]:
         """For each l the matrix from (channel, Chebyshev polynomial) to radial functions q."""
@@ -134,37 +137,35 @@ def feature_count(config: ModelConfig) -> int:
     """Count the invariants."""
     counts = config.radial_counts
     pairs = [
-        len(_spectrum_pairs(config, l)) for l in range(config.l_max + 1) if not _linear(config, l)
+        sum(counts[l] - d for d in range(min(config.cross, counts[l] - 1) + 1))
+        for l in range(config.l_max + 1)
+        if not _linear(config, l)
     ]
     linear = counts[0] if config.scalars == "linear" else 0
     return linear + sum(pairs) + len(config.couplings) * config.coupling_channels
 
 
 def invariants(
-    config: ModelConfig, coefficients: list[Float[Array, "n _ _"]]
-) -> Float[Array, "n features"]:
-    """Pair terms, power spectrum and four-body couplings of the coefficients."""
+    config: ModelConfig, coefficients: list[Float[Array, "_ _ n"]]
+) -> Float[Array, "features n"]:
+    """Pair terms, power spectrum and four-body couplings of the coefficients (2 l + 1, q, n)."""
     features = []
     for l, c in enumerate(coefficients):
         if _linear(config, l):
-            features.append(c[:, :, 0])
+            features.append(c[0])
         else:
-            first, second = np.array(_spectrum_pairs(config, l)).T
-            features.append(jnp.sum(c[:, first] * c[:, second], axis=-1))
+            features.extend(
+                jnp.sum(c[:, : c.shape[1] - d] * c[:, d:], axis=0)
+                for d in range(min(config.cross, c.shape[1] - 1) + 1)
+            )
     for l1, l2, l3 in config.couplings:
-        tensor = jnp.asarray(gaunt(l1, l2, l3), coefficients[0].dtype)
         a, b, c = (coefficients[l][:, : config.coupling_channels] for l in (l1, l2, l3))
-        features.append(jnp.einsum("nqa,nqb,nqc,abc->nq", a, b, c, tensor))
-    return jnp.concatenate(features, axis=1)
+        features.append(jnp.sum(couple(a, b, gaunt(l1, l2, l3)) * c, axis=0))
+    return jnp.concatenate(features)
 
 
 def _linear(config: ModelConfig, l: int) -> bool:
     return l == 0 and config.scalars == "linear"
-
-
-def _spectrum_pairs(config: ModelConfig, l: int) -> list[tuple[int, int]]:
-    count = config.radial_counts[l]
-    return [(q, q + d) for d in range(min(config.cross, count - 1) + 1) for q in range(count - d)]
 
 
 def _unit_rows(

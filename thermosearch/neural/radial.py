@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.optimize import brentq
 from scipy.special import spherical_jn
 
@@ -63,15 +63,14 @@ def bessel_basis(
 def chebyshev_series(cutoff: float, count: int, l: int, terms: int) -> Float[np.ndarray, "n k"]:
     """Coefficients C of g_n(r) = x^l (1 - x^2)^3 sum_k C_nk T_k(2 x^2 - 1), x = r / cutoff.
 
-    Interpolated at the Chebyshev nodes, which is near the best approximation.
+    Least squares in g itself: dividing its values by the envelope would magnify their rounding.
     """
-    angles = np.pi * (np.arange(terms) + 0.5) / terms
+    angles = np.pi * (np.arange(8 * terms) + 0.5) / (8 * terms)
     t = 0.5 * (np.cos(angles) + 1.0)
-    x = np.sqrt(t)
-    values = bessel_basis(x * cutoff, cutoff, count, l) / (x**l * (1.0 - t) ** 3)
-    cosines = np.cos(np.outer(angles, np.arange(terms)))
-    cosines[:, 0] *= 0.5
-    return values @ cosines * (2.0 / terms)
+    polynomials = np.cos(np.outer(angles, np.arange(terms)))
+    envelope = t ** (0.5 * l) * (1.0 - t) ** 3
+    values = bessel_basis(np.sqrt(t) * cutoff, cutoff, count, l)
+    return np.linalg.lstsq(envelope[:, None] * polynomials, values.T, rcond=None)[0].T
 
 
 def series_terms(n_max: int, precision: str) -> int:
@@ -80,16 +79,21 @@ def series_terms(n_max: int, precision: str) -> int:
     The fastest function turns (n_max + 2) pi radians from 0 to the cutoff, so coefficients fall
     faster than exponentially beyond half as many terms.
     """
-    return int(np.ceil(0.5 * np.pi * (n_max + 2))) + (6 if precision == "float32" else 12)
+    return int(np.ceil(0.5 * np.pi * (n_max + 2))) + (4 if precision == "float32" else 10)
 
 
-def chebyshev_polynomials(t: Float[Array, "*shape"], terms: int) -> list[Float[Array, "*shape"]]:
-    """T_0 ... T_{terms-1} of 2 t - 1, by recurrence."""
-    doubled = 4.0 * t - 2.0
-    polynomials = [jnp.ones_like(t), 0.5 * doubled]
-    while len(polynomials) < terms:
-        polynomials.append(doubled * polynomials[-1] - polynomials[-2])
-    return polynomials[:terms]
+def enveloped_series(
+    t: Float[Array, "m n"], inside: Bool[Array, "m n"], terms: int
+) -> Float[Array, "terms m n"]:
+    """(1 - t)^3 T_k(2 t - 1) for k < terms, zero where not `inside`; t = (r / cutoff)^2."""
+    safe = jnp.where(inside, t, 1.0)
+    doubled = 4.0 * safe - 2.0
+    envelope = (1.0 - safe) ** 3
+    # The envelope goes through the recurrence, which is linear.
+    series = [envelope, 0.5 * doubled * envelope]
+    while len(series) < terms:
+        series.append(doubled * series[-1] - series[-2])
+    return jnp.stack(series[:terms])
 
 
 @cache
