@@ -49,7 +49,11 @@ def results(run: Run, headline: Sequence[str] = ()) -> Section:
         quantity_table(others) if len(others) > CARDS else None,
         split_table(errors) if errors else None,
     )
-    hint = element("p", "1.283(21) means 1.283 ± 0.021, one standard error.", class_="hint")
+    hint = element(
+        "p",
+        "1.283(21) means 1.283 ± 0.021: one standard error, or the committee's spread.",
+        class_="hint",
+    )
     has_errors = any(each.error for each in run.quantities)
     return Section("results", "Results", join(body, hint if has_errors else None))
 
