@@ -48,6 +48,10 @@ class Batch(NamedTuple):
         eV/A^3.
     frame : (s,) int32
         Position of each structure in the data set; -1 for an empty structure.
+    moments, slopes : (n, a), (n, 3 m, a); or None
+        As in `Example`.
+    fixed_energy, fixed_slopes : (n,), (n, m, 3); or None
+        Repulsion, which holds nothing learned.
     """
 
     vectors: Float[Array, "n m 3"]
@@ -65,6 +69,10 @@ class Batch(NamedTuple):
     stress: Float[Array, "s 3 3"]
     stress_weight: Float[Array, " s"]
     frame: Int[Array, " s"]
+    moments: Float[Array, "n a"] | None = None
+    slopes: Float[Array, "n k a"] | None = None
+    fixed_energy: Float[Array, " n"] | None = None
+    fixed_slopes: Float[Array, "n m 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,10 @@ class Example:
     forces, force_weight : (n, 3), float
     stress, stress_weight : (3, 3), float
     volume : float
+    moments, slopes : (n, a), (n, m, 3, a); or None
+        Moments of the atoms and their derivatives by each pair vector (see `moments`).
+    fixed_energy, fixed_slopes : (n,), (n, m, 3); or None
+        Repulsion of the atoms and its derivatives by each pair vector.
     """
 
     vectors: np.ndarray
@@ -98,6 +110,10 @@ class Example:
     stress: np.ndarray
     stress_weight: float
     volume: float
+    moments: np.ndarray | None = None
+    slopes: np.ndarray | None = None
+    fixed_energy: np.ndarray | None = None
+    fixed_slopes: np.ndarray | None = None
 
     @property
     def atoms(self) -> int:
@@ -241,16 +257,23 @@ def epoch(
     precision: str = "float32",
 ) -> Iterator[Batch]:
     """Batches that hold every structure once, in random order (or as they stand)."""
+    for bucket, chosen in packing(examples, shapes, generator):
+        yield collate(examples, chosen, bucket, precision)
+
+
+def packing(
+    examples: Sequence[Example], shapes: Sequence[Bucket], generator: np.random.Generator | None
+) -> list[tuple[Bucket, list[int]]]:
+    """Which structures share a batch, and the order of the batches."""
     plan = []
     for bucket in shapes:
         order = np.array(bucket.members)
         if generator is not None:
             order = generator.permutation(order)
         plan += [(bucket, chosen) for chosen in _packed(examples, bucket, order)]
-    if generator is not None:
-        plan = [plan[k] for k in generator.permutation(len(plan))]
-    for bucket, chosen in plan:
-        yield collate(examples, chosen, bucket, precision)
+    if generator is None:
+        return plan
+    return [plan[k] for k in generator.permutation(len(plan))]
 
 
 def _packed(
@@ -278,7 +301,8 @@ def collate(
 ) -> Batch:
     """Lay structures one after the other into arrays of the bucket's shape."""
     n, m, s = shape.atoms, shape.neighbours, shape.structures
-    batch = _empty(n, m, s, np.dtype(precision))
+    first = examples[chosen[0]].moments
+    batch = _empty(n, m, s, np.dtype(precision), None if first is None else first.shape[1])
     start = 0
     for k, position in enumerate(chosen):
         item = examples[position]
@@ -296,12 +320,18 @@ def collate(
         batch.energy[k], batch.energy_weight[k] = item.energy, item.energy_weight
         batch.stress[k], batch.stress_weight[k] = item.stress, item.stress_weight
         batch.frame[k] = position
+        if item.moments is not None:
+            batch.moments[rows] = item.moments
+            flat = item.slopes.reshape(item.atoms, -1, item.moments.shape[1])
+            batch.slopes[rows, : flat.shape[1]] = flat
+            batch.fixed_energy[rows] = item.fixed_energy
+            batch.fixed_slopes[rows, columns] = item.fixed_slopes
         start += item.atoms
     return batch
 
 
-def _empty(n: int, m: int, s: int, dtype: np.dtype) -> Batch:
-    return Batch(
+def _empty(n: int, m: int, s: int, dtype: np.dtype, moments: int | None = None) -> Batch:
+    batch = Batch(
         vectors=np.ones((n, m, 3), dtype),
         filled=np.zeros((n, m), bool),
         species=np.zeros(n, np.int32),
@@ -317,4 +347,12 @@ def _empty(n: int, m: int, s: int, dtype: np.dtype) -> Batch:
         stress=np.zeros((s, 3, 3), dtype),
         stress_weight=np.zeros(s, dtype),
         frame=np.full(s, -1, np.int32),
+    )
+    if moments is None:
+        return batch
+    return batch._replace(
+        moments=np.zeros((n, moments), dtype),
+        slopes=np.zeros((n, 3 * m, moments), dtype),
+        fixed_energy=np.zeros(n, dtype),
+        fixed_slopes=np.zeros((n, m, 3), dtype),
     )

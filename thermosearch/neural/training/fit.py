@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from thermosearch.configuration import Array
 from thermosearch.neural.model import NeuralPotential
-from thermosearch.neural.training.batches import Batch, Example, buckets, epoch
+from thermosearch.neural.training.batches import Batch, Example, buckets, epoch, packing
 from thermosearch.neural.training.loss import LossConfig, loss, predict
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.study import StrictModel
@@ -53,6 +53,9 @@ class TrainConfig(StrictModel):
         Share of the structures each member is trained on by itself.
     buckets : int
         Number of batch shapes.
+    repack_every : int
+        Epochs for which the same structures stay together in a batch; the order of the batches
+        changes every epoch.
     validate_every : int
         Epochs between validations.
     patience : int or None
@@ -75,6 +78,7 @@ class TrainConfig(StrictModel):
     mean_share: float = Field(default=0.5, ge=0.0, le=1.0)
     bag: float = Field(default=1.0, gt=0.0, le=1.0)
     buckets: PositiveInt = 1
+    repack_every: PositiveInt = 10
     validate_every: PositiveInt = 5
     patience: PositiveInt | None = None
     retries: NonNegativeInt = 3
@@ -181,18 +185,29 @@ def fit(
         The loss became NaN again and again.
     """
     shapes = buckets(train, config.batch_atoms, config.buckets)
-    generator = np.random.default_rng([config.seed, 0])
-    batches = sum(1 for _ in epoch(train, shapes, generator, model.config.precision))
+    generator = np.random.default_rng([config.seed, 0, 0])
+    batches = sum(1 for _ in packing(train, shapes, generator))
     steps = config.epochs * batches
     _, frozen = partition(model)
     take_step = _step(config, steps, _per_batch(train, batches))
     check = validator(held_out or train, config)
     bags = _bags(len(train), model.config.members, config)
 
+    packed: dict[int, list[Batch]] = {}
+
     def batches_of(number: int) -> Iterator[tuple[Batch, Float[np.ndarray, "s members"]]]:
         # Randomness depends on seed and epoch alone, so that a resumed run agrees.
+        age = number // config.repack_every
+        if age not in packed:
+            packed.clear()
+            generator = np.random.default_rng([config.seed, 0, age])
+            packed[age] = [
+                jax.device_put(batch)
+                for batch in epoch(train, shapes, generator, model.config.precision)
+            ]
         generator = np.random.default_rng([config.seed, 1, number])
-        for batch in epoch(train, shapes, generator, model.config.precision):
+        for k in generator.permutation(len(packed[age])):
+            batch = packed[age][k]
             yield batch, _mixture(batch, bags, config.mean_share, generator)
 
     state = resume or start(model, config, steps)
@@ -275,11 +290,14 @@ def validator(
     NaN without stresses).
     """
     shapes = buckets(examples, config.batch_atoms, config.buckets)
+    packed: list[Batch] = []
 
     def errors(model: NeuralPotential) -> dict[str, float]:
         members = model.config.members
         sums = dict.fromkeys(("energy", "force", "stress"), (0.0, 0.0))
-        for batch in epoch(examples, shapes, None, model.config.precision):
+        if not packed:
+            packed.extend(epoch(examples, shapes, None, model.config.precision))
+        for batch in packed:
             mixture = np.full((len(batch.frame), members), 1.0 / members, batch.vectors.dtype)
             got = jax.device_get(_predict(model, batch, mixture))
             deviations = {
@@ -367,7 +385,7 @@ def _mixture(
 ) -> Float[np.ndarray, "s members"]:
     """Weights of the members for each structure of a batch: the mean, or one of them."""
     members = bags.shape[1]
-    allowed = bags[batch.frame]
+    allowed = bags[np.asarray(batch.frame)]
     keys = np.where(allowed > 0, generator.random(allowed.shape), -1.0)
     single = np.eye(members)[np.argmax(keys, axis=1)]
     mean = generator.random(len(allowed)) < mean_share

@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from thermosearch.configuration import Array
 from thermosearch.neural.model import Environments, NeuralPotential
 from thermosearch.neural.training.batches import Batch
+from thermosearch.neural.training.moments import learned_energies
 from thermosearch.runtime.study import StrictModel
 
 
@@ -62,25 +63,51 @@ def predict(model: NeuralPotential, batch: Batch, mixture: Float[Array, "s membe
         (0, .., 1, .., 0) one member. Because the members share the descriptor, any mixture
         costs one reverse pass.
     """
+    atomic, slopes = (_from_pairs if batch.moments is None else _from_moments)(
+        model, batch, jnp.asarray(mixture).at[batch.structure].get(mode="clip").T
+    )
     structures = batch.energy.shape[0]
-
-    def total(vectors: Float[Array, "n m 3"]) -> tuple[Float[Array, ""], Float[Array, " s"]]:
-        environments = Environments(
-            vectors, batch.filled, batch.species, batch.partners, jnp.ones_like(batch.species, bool)
-        )
-        weights = jnp.asarray(mixture).at[batch.structure].get(mode="clip").T
-        learned = jnp.sum(weights * model.learned_energies(environments), axis=0)
-        atomic = learned + model.repulsion(environments).astype(learned.dtype)
-        energies = _by_structure(atomic, batch.structure, structures)
-        return jnp.sum(energies), energies
-
-    (_, energies), slopes = jax.value_and_grad(total, has_aux=True)(batch.vectors)
+    energies = _by_structure(atomic, batch.structure, structures)
     slopes = jnp.where(batch.filled[..., None], slopes, 0.0)
     forces = jnp.sum(slopes - _mirrored(slopes, batch.reverse), axis=1)
     virial = jnp.einsum("nma,nmb->nab", batch.vectors, slopes)
     strain = _by_structure(virial, batch.structure, structures)
     stress = 0.5 * (strain + strain.mT) / batch.volume[:, None, None]
     return Prediction(energies, forces, stress)
+
+
+def _from_pairs(
+    model: NeuralPotential, batch: Batch, weights: Float[Array, "members n"]
+) -> tuple[Float[Array, " n"], Float[Array, "n m 3"]]:
+    """Atomic energies and the derivatives of their sum by the pair vectors."""
+
+    def total(vectors: Float[Array, "n m 3"]) -> tuple[Float[Array, ""], Float[Array, " n"]]:
+        environments = Environments(
+            vectors, batch.filled, batch.species, batch.partners, jnp.ones_like(batch.species, bool)
+        )
+        learned = jnp.sum(weights * model.learned_energies(environments), axis=0)
+        atomic = learned + model.repulsion(environments).astype(learned.dtype)
+        # Padding rows have energies too; they belong to no structure.
+        real = batch.structure < batch.energy.shape[0]
+        return jnp.sum(jnp.where(real, atomic, 0.0)), atomic
+
+    (_, atomic), slopes = jax.value_and_grad(total, has_aux=True)(batch.vectors)
+    return atomic, slopes
+
+
+def _from_moments(
+    model: NeuralPotential, batch: Batch, weights: Float[Array, "members n"]
+) -> tuple[Float[Array, " n"], Float[Array, "n m 3"]]:
+    """As `_from_pairs`, from the moments made once."""
+
+    def total(moments: Float[Array, "n a"]) -> tuple[Float[Array, ""], Float[Array, " n"]]:
+        learned = jnp.sum(weights * learned_energies(model, moments), axis=0)
+        return jnp.sum(learned), learned
+
+    (_, learned), by_moments = jax.value_and_grad(total, has_aux=True)(batch.moments)
+    by_moments = jax.lax.optimization_barrier(by_moments)
+    slopes = jnp.einsum("nka,na->nk", batch.slopes, by_moments).reshape(batch.vectors.shape)
+    return learned + batch.fixed_energy, slopes + batch.fixed_slopes
 
 
 def loss(

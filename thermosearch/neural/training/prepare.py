@@ -14,6 +14,7 @@ from thermosearch.dataset import Dataset, Frame, read_dataset
 from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.study import DataSection, ModelSection, TrainStudy
 from thermosearch.neural.training.batches import Example, example
+from thermosearch.neural.training.moments import with_moments
 from thermosearch.neural.training.references import normalised, reference_energies
 from thermosearch.neural.training.split import stratified_split
 from thermosearch.potentials.neighbours_host import host_neighbours
@@ -88,8 +89,8 @@ def prepare(study: TrainStudy) -> Prepared:
         raise InputError("the data hold no frame to train on")
     return Prepared(
         model=normalised(model, parts["train"]),
-        train=tuple(parts["train"]),
-        held_out=tuple(parts["held"]),
+        train=with_moments(parts["train"], model),
+        held_out=with_moments(parts["held"], model),
         train_data=Dataset(tuple(parts["train_data"]), "train"),
         held_out_data=Dataset(tuple(parts["held_data"]), "validation"),
         notes=tuple(notes),
