@@ -161,7 +161,7 @@ def test_search_from_study_to_report() -> None:
     assert cli.main(["search", "study.toml", "--output", "out", "--quiet"]) == 0
     numbers = json.loads(Path("out/results.json").read_text())
     names = {quantity["name"] for quantity in numbers["quantities"]}
-    assert {"surface_energy", "dimer_length", "dimer_buckling_angle"} <= names
+    assert {"surface_energy", "success_probability"} <= names
     for structure in numbers["structures"]:
         assert ase.io.read(Path("out") / structure["file"], index=structure["index"])
     page = Path("out/report.html").read_text()
