@@ -20,10 +20,12 @@ from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.training import batches
 from thermosearch.neural.training import fit as loop
 from thermosearch.neural.training.batches import Example, buckets, epoch, example
-from thermosearch.neural.training.fit import TrainConfig, fit, start
+from thermosearch.neural.training.fit import fit, start
 from thermosearch.neural.training.loss import LossConfig, loss, predict
+from thermosearch.neural.training.moments import with_moments
 from thermosearch.neural.training.references import normalised, reference_energies
 from thermosearch.neural.training.split import stratified_split
+from thermosearch.neural.training.step import TrainConfig
 from thermosearch.potentials.interface import energy_forces_stress
 from thermosearch.potentials.neighbours_host import host_neighbours
 from thermosearch.runtime.checkpoint import Checkpoint
@@ -124,6 +126,40 @@ def test_flat_batch_gives_what_the_interface_gives(data: Dataset) -> None:
             assert float(first.energy[k]) == pytest.approx(float(member) - offset, abs=1e-10)
             seen.append(position)
     assert sorted(seen) == list(range(len(data)))
+
+
+@pytest.mark.parametrize("radial", [(3, 2, 2), None])
+def test_moments_give_what_the_pairs_give(radial: tuple[int, ...] | None) -> None:
+    """The two ways to energies, forces and stress of a one-element model, repulsion included."""
+    config = ModelConfig(
+        elements=("Cu",),
+        cutoff=CUTOFF,
+        n_max=3,
+        l_max=2,
+        radial=radial,
+        couplings=((1, 1, 2),),
+        coupling_channels=2,
+        widths=(5,),
+        members=2,
+        precision="float64",
+        repulsion=(0.8, 1.2),
+    )
+    model = NeuralPotential.initial(config, jax.random.key(3))
+    sizes = ((1, 1, 1), (2, 2, 1), (3, 1, 1))
+    frames = []
+    for k, size in enumerate(sizes):
+        atoms = alloy(k, size)
+        atoms.numbers[:] = 29
+        frames.append(labelled(atoms, k))
+    plain = [example(f, (29,), CUTOFF, np.zeros(1), precision="float64") for f in frames]
+    shapes = buckets(plain, 16, 1)
+    (pairs,) = epoch(plain, shapes, None, "float64")
+    (moments,) = epoch(with_moments(plain, model), shapes, None, "float64")
+    assert moments.moments is not None
+    assert np.abs(moments.fixed_energy).max() > 1e-3
+    mixture = np.tile([0.3, 0.7], (len(pairs.frame), 1))
+    for a, b in zip(predict(model, pairs, mixture), predict(model, moments, mixture), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
 
 
 def test_every_structure_once_in_full_batches(prepared: tuple) -> None:

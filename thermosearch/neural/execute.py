@@ -11,7 +11,7 @@ from thermosearch.neural import model_file
 from thermosearch.neural.metrics import errors, parity, predictions
 from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.study import TrainStudy
-from thermosearch.neural.training.fit import TrainState, fit, start
+from thermosearch.neural.training.fit import TrainState, fit, predicted, start
 from thermosearch.neural.training.prepare import Prepared, prepare
 from thermosearch.runtime.checkpoint import Checkpoint
 from thermosearch.runtime.context import RunContext
@@ -46,9 +46,15 @@ def execute(study: TrainStudy, context: RunContext) -> Results:
     if stopped:
         return Results("train", "stopped", arrays=_learning(state))
     splits = {"train": prepared.train_data, "validation": prepared.held_out_data}
+    found = {
+        "train": predicted(model, prepared.train, study.training),
+        "validation": predicted(model, prepared.held_out, study.training),
+    }
     for path in study.test:
-        splits[f"test_{path.stem}"] = read_dataset(path, duplicates=True)
-    found = {name: predictions(model, data) for name, data in splits.items() if len(data)}
+        name = f"test_{path.stem}"
+        splits[name] = read_dataset(path, duplicates=True)
+        found[name] = predictions(model, splits[name])
+    found = {name: got for name, got in found.items() if got}
     judged = {name: errors(splits[name], got) for name, got in found.items()}
     arrays = _learning(state)
     for name, got in found.items():

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from thermosearch.neural.config import ModelConfig
-from thermosearch.neural.training.fit import TrainConfig
+from thermosearch.neural.training.step import TrainConfig
 from thermosearch.runtime.study import InputFile, RunSection, StrictModel
 
 

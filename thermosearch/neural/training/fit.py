@@ -1,97 +1,30 @@
 """The training loop: stochastic gradient steps, averaged parameters, the best of them kept."""
 
-import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from thermosearch.configuration import Array
 from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.training.batches import Batch, Example, buckets, epoch, packing
-from thermosearch.neural.training.loss import LossConfig, loss, predict
+from thermosearch.neural.training.loss import Prediction, predict
+from thermosearch.neural.training.step import (
+    Controls,
+    TrainConfig,
+    Weights,
+    make_optimiser,
+    make_step,
+    partition,
+)
+from thermosearch.potentials.interface import Properties
 from thermosearch.runtime.errors import InputError
-from thermosearch.runtime.study import StrictModel
 
 _log = logging.getLogger(__name__)
 _predict = eqx.filter_jit(predict)
-
-
-class TrainConfig(StrictModel):
-    """How to train.
-
-    Attributes
-    ----------
-    epochs : int
-        Passes over the data.
-    batch_atoms : int
-        Atoms in a batch.
-    optimiser : {"adam", "adamw", "adabelief", "nadam", "amsgrad"}
-        From optax.
-    schedule : {"one_cycle", "cosine", "constant"}
-        Of the learning rate.
-    learning_rate : float
-        Its largest value.
-    warm_up : float
-        Share of the steps over which the rate rises (one cycle).
-    weight_decay : float
-        Of adamw.
-    clip : float
-        Largest norm of the gradient.
-    average_steps : float
-        Memory of the exponential moving average of the parameters, in steps.
-    mean_share : float
-        Share of structures on which the committee's mean is trained; the others train one
-        member each, drawn at random.
-    bag : float
-        Share of the structures each member is trained on by itself.
-    buckets : int
-        Number of batch shapes.
-    repack_every : int
-        Epochs for which the same structures stay together in a batch; the order of the batches
-        changes every epoch.
-    validate_every : int
-        Epochs between validations.
-    patience : int or None
-        Stop after so many validations without improvement.
-    retries : int
-        How often a diverged run goes back to its last good state with half the rate.
-    seed : int
-    loss : LossConfig
-    """
-
-    epochs: PositiveInt = 300
-    batch_atoms: PositiveInt = 192
-    optimiser: Literal["adam", "adamw", "adabelief", "nadam", "amsgrad"] = "adam"
-    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    learning_rate: PositiveFloat = 5e-3
-    warm_up: float = Field(default=0.1, gt=0.0, lt=1.0)
-    weight_decay: NonNegativeFloat = 0.0
-    clip: PositiveFloat = 10.0
-    average_steps: float = Field(default=300.0, ge=1.0)
-    mean_share: float = Field(default=0.5, ge=0.0, le=1.0)
-    bag: float = Field(default=1.0, gt=0.0, le=1.0)
-    buckets: PositiveInt = 1
-    repack_every: PositiveInt = 10
-    validate_every: PositiveInt = 5
-    patience: PositiveInt | None = None
-    retries: NonNegativeInt = 3
-    seed: NonNegativeInt = 0
-    loss: LossConfig = LossConfig()
-
-
-class Weights(NamedTuple):
-    """Trained leaves of the model, their moving average, and the state of the optimiser."""
-
-    parameters: NeuralPotential
-    average: NeuralPotential
-    optimiser: optax.OptState
 
 
 class TrainState(NamedTuple):
@@ -125,28 +58,11 @@ class TrainState(NamedTuple):
     history: tuple[dict[str, float], ...] = ()
 
 
-class Controls(NamedTuple):
-    """What changes from step to step: member weights (s, M), loss weight, rate factor, decay."""
-
-    mixture: Float[Array, "s members"]
-    energy_weight: Float[Array, ""]
-    rate: Float[Array, ""]
-    decay: Float[Array, ""]
-
-
 def start(model: NeuralPotential, config: TrainConfig, steps: int) -> TrainState:
     """State before the first step."""
     trained, _ = partition(model)
-    optimiser = _optimiser(config, steps).init(trained)
+    optimiser = make_optimiser(config, steps).init(trained)
     return TrainState(Weights(trained, trained, optimiser), best=trained)
-
-
-def partition(model: NeuralPotential) -> tuple[NeuralPotential, NeuralPotential]:
-    """Split a model into its trained leaves and the rest; `eqx.combine` joins them."""
-    nothing = jax.tree.map(lambda _: False, model)
-    everything = jax.tree.map(lambda _: True, (model.descriptor, model.networks))
-    which = eqx.tree_at(lambda m: (m.descriptor, m.networks), nothing, everything)
-    return eqx.partition(model, which)
 
 
 def fit(
@@ -189,7 +105,7 @@ def fit(
     batches = sum(1 for _ in packing(train, shapes, generator))
     steps = config.epochs * batches
     _, frozen = partition(model)
-    take_step = _step(config, steps, _per_batch(train, batches))
+    take_step = make_step(config, steps, _per_batch(train, batches))
     check = validator(held_out or train, config)
     bags = _bags(len(train), model.config.members, config)
 
@@ -286,20 +202,17 @@ def validator(
     """Make a function that gives the mean absolute errors of a model's mean on these data.
 
     Frames count by their weights, as in the loss. The function returns `energy_mae` (eV/atom),
-    `force_mae` (eV/A) and `stress_mae` (eV/A^3;
-    NaN without stresses).
+    `force_mae` (eV/A) and `stress_mae` (eV/A^3; NaN without stresses).
     """
     shapes = buckets(examples, config.batch_atoms, config.buckets)
     packed: list[Batch] = []
 
     def errors(model: NeuralPotential) -> dict[str, float]:
-        members = model.config.members
-        sums = dict.fromkeys(("energy", "force", "stress"), (0.0, 0.0))
         if not packed:
             packed.extend(epoch(examples, shapes, None, model.config.precision))
+        sums = dict.fromkeys(("energy", "force", "stress"), (0.0, 0.0))
         for batch in packed:
-            mixture = np.full((len(batch.frame), members), 1.0 / members, batch.vectors.dtype)
-            got = jax.device_get(_predict(model, batch, mixture))
+            got = _mean_prediction(model, batch)
             deviations = {
                 "energy": ((got.energy - batch.energy) / batch.atoms, batch.energy_weight),
                 "force": (got.forces - batch.forces, batch.force_weight[:, None]),
@@ -317,48 +230,35 @@ def validator(
     return errors
 
 
-@functools.lru_cache(maxsize=4)
-def _step(
-    config: TrainConfig, steps: int, per_batch: tuple[float, float, float]
-) -> Callable[..., tuple[Weights, jax.Array]]:
-    """Make the jitted step; it is compiled once for each batch shape."""
-    optimiser = _optimiser(config, steps)
+def predicted(
+    model: NeuralPotential, examples: Sequence[Example], config: TrainConfig
+) -> list[Properties]:
+    """Energies (with references), forces and stress of all examples by the batches of training.
 
-    @jax.jit
-    def step(
-        weights: Weights, frozen: NeuralPotential, batch: Batch, controls: Controls
-    ) -> tuple[Weights, jax.Array]:
-        def objective(trained: NeuralPotential) -> Float[Array, ""]:
-            model = eqx.combine(trained, frozen)
-            terms = (controls.mixture, controls.energy_weight)
-            return loss(model, batch, *terms, config=config.loss, per_batch=per_batch)
-
-        value, gradient = jax.value_and_grad(objective)(weights.parameters)
-        # The schedules of optax mix integers and floats.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, state = optimiser.update(gradient, weights.optimiser, weights.parameters)
-        rate, decay = controls.rate, controls.decay
-        parameters = jax.tree.map(lambda p, u: p + rate * u, weights.parameters, updates)
-        average = jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), weights.average, parameters)
-        return Weights(parameters, average, state), value
-
-    return step
+    Faster than `potentials.evaluate` for data whose neighbours and moments are made already.
+    """
+    found: dict[int, Properties] = {}
+    if not examples:
+        return []
+    shapes = buckets(examples, config.batch_atoms, config.buckets)
+    for batch in epoch(examples, shapes, None, model.config.precision):
+        got = _mean_prediction(model, batch)
+        for k, position in enumerate(batch.frame.tolist()):
+            if position >= 0:
+                reference = np.asarray(model.references)[examples[position].species].sum()
+                found[position] = Properties(
+                    np.asarray(got.energy[k] + reference),
+                    got.forces[batch.structure == k].astype(np.float64),
+                    got.stress[k].astype(np.float64),
+                )
+    return [found[k] for k in range(len(examples))]
 
 
-def _optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformation:
-    schedules = {
-        "one_cycle": lambda: optax.cosine_onecycle_schedule(
-            steps, config.learning_rate, config.warm_up, div_factor=10.0, final_div_factor=300.0
-        ),
-        "cosine": lambda: optax.cosine_decay_schedule(config.learning_rate, steps),
-        "constant": lambda: optax.constant_schedule(config.learning_rate),
-    }
-    rate = schedules[config.schedule]()
-    if config.optimiser == "adamw":
-        method = optax.adamw(rate, weight_decay=config.weight_decay)
-    else:
-        method = getattr(optax, config.optimiser)(rate)
-    return optax.chain(optax.clip_by_global_norm(config.clip), method)
+def _mean_prediction(model: NeuralPotential, batch: Batch) -> Prediction:
+    """Prediction of the committee's mean, numpy arrays."""
+    members = model.config.members
+    mixture = np.full((len(batch.frame), members), 1.0 / members, batch.vectors.dtype)
+    return jax.device_get(_predict(model, batch, mixture))
 
 
 def _per_batch(examples: Sequence[Example], batches: int) -> tuple[float, float, float]:
