@@ -33,6 +33,8 @@ class DataSection(StrictModel):
         first file's level are the model's zero.
     energy_weight, forces_weight, stress_weight : float
         Weights of its frames in the loss.
+    group_weights : table of float
+        Factors on all weights of the frames of a group; groups not named have 1.
     soft_energy : float or None
         A frame e eV/atom above the lowest of its file counts 1 / (1 + (e / soft_energy)^2).
     soft_force : float or None
@@ -51,6 +53,7 @@ class DataSection(StrictModel):
     energy_weight: NonNegativeFloat = 1.0
     forces_weight: NonNegativeFloat = 1.0
     stress_weight: NonNegativeFloat = 1.0
+    group_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     soft_energy: PositiveFloat | None = None
     soft_force: PositiveFloat | None = None
     bad: Literal["skip", "refuse"] = "skip"

@@ -110,6 +110,7 @@ def frame_weights(section: DataSection, frame: Frame, floor: float) -> tuple[flo
     floor : float
         Lowest energy per atom of the file, eV.
     """
+    factor = section.group_weights.get(frame.group, 1.0)
     weight = force = 1.0
     if section.soft_energy is not None and frame.energy is not None:
         above = frame.energy / len(frame) - floor
@@ -118,9 +119,9 @@ def frame_weights(section: DataSection, frame: Frame, floor: float) -> tuple[flo
         largest = float(np.linalg.norm(frame.forces, axis=1).max())
         force = 1.0 / (1.0 + (largest / section.soft_force) ** 2)
     return (
-        section.energy_weight * weight,
-        section.forces_weight * weight * force,
-        section.stress_weight * weight,
+        section.energy_weight * factor * weight,
+        section.forces_weight * factor * weight * force,
+        section.stress_weight * factor * weight,
     )
 
 
