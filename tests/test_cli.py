@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
+import thermosearch
 from thermosearch import cli
 from thermosearch.launch import ENGINES, load_study
 from thermosearch.runtime.errors import InputError
@@ -226,3 +227,11 @@ def test_train_then_evaluate_then_search_with_the_model() -> None:
     Path("search.toml").write_text(study)
     typed("search", "search.toml", "--output", "found")
     assert json.loads(Path("found/results.json").read_text())["status"] == "finished"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in thermosearch.__all__:
+        assert getattr(thermosearch, name) is not None
+    assert dir(thermosearch) == sorted(thermosearch.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'serch'"):
+        thermosearch.serch  # noqa: B018
