@@ -29,9 +29,9 @@ show_progress() {
     local action package rest count=0
     while read -r action package rest; do
         echo "$action $package $rest" >>"$log"
-        case "$action" in
-        Collecting) count=$((count + 1)) && text="package $count: $package" ;;
-        Installing) text="installing $count packages" ;;
+        case "$action $package" in
+        "Collecting "*) count=$((count + 1)) && text="package $count: $package" ;;
+        "Installing collected") text="installing $count packages" ;;
         *) continue ;;
         esac
         if [ -t 2 ]; then printf '\r\033[K  %s' "$text" >&2; fi

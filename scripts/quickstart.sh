@@ -4,9 +4,4 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/install.sh
-number=1
-while [ -e "$(printf 'runs/silicon_001_%03d' "$number")" ]; do number=$((number + 1)); done
-folder="$(printf 'runs/silicon_001_%03d' "$number")"
-.venv/bin/thermosearch search studies/silicon_001/study.toml --output "$folder" "$@"
-echo
-echo "The report: $PWD/$folder/report.html (open it in a browser)"
+.venv/bin/thermosearch search studies/silicon_001/study.toml "$@"

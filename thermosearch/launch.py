@@ -218,5 +218,6 @@ def _execute(study: StrictModel, given: GivenStudy, context: RunContext) -> Resu
         log.warning("stopped after %.0f s; go on with --resume --output %s", wall_s, path)
     else:
         report = ranks.on_root(lambda: load(REPORT)(path))
-        log.info("finished in %.0f s: %s and %s", wall_s, path / "results.json", report)
+        log.info("finished in %.0f s\nnumbers: %s", wall_s, path.resolve() / "results.json")
+        log.info("report:  %s (open it in a browser)", report.resolve())
     return results

@@ -22,7 +22,9 @@ def mpirun(tmp_path: Path) -> Run:
     launcher = str(beside) if beside.exists() else shutil.which("mpiexec")
     if launcher is None:
         pytest.skip("no mpiexec: install the extra [mpi-local]")
-    environment = {**os.environ, "THERMOSEARCH_CACHE": "off"}
+    counts = {"NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+    environment = {name: value for name, value in os.environ.items() if name not in counts}
+    environment["THERMOSEARCH_CACHE"] = "off"
 
     def start(ranks: int, *arguments: object, timeout: float = 60.0) -> subprocess.CompletedProcess:
         command = [launcher, "-n", str(ranks), sys.executable, *map(str, arguments)]

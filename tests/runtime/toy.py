@@ -5,6 +5,7 @@ As a script it is the command line with this engine in place of `search`.
 
 import sys
 import time
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -55,7 +56,7 @@ def execute(study: ToyStudy, context: RunContext) -> Results:
     return Results("search", "finished", (mean,), (), method.steps, arrays)
 
 
-def no_report(folder: object) -> object:
+def no_report(folder: Path) -> Path:
     """Stand in for the report."""
     return folder
 
