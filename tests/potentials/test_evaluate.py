@@ -38,10 +38,9 @@ class Pair(Committee):
 
 @pytest.fixture(scope="module")
 def mixed() -> list[Configuration]:
-    """Sizes 1 to 16, crystals and clusters, in mixed order."""
-    frames = [distorted_silicon(1, seed) for seed in range(3)]
-    frames += [bulk("Si"), cluster(5, 2.4), distorted_silicon(1, 7).repeat((2, 1, 1))]
-    frames += [Atoms("Si"), distorted_silicon(1, 9), cluster(9, 2.5)]
+    """Crystals and clusters of four sizes, in mixed order."""
+    frames = [distorted_silicon(1, 0), cluster(5, 2.4), distorted_silicon(1, 1), Atoms("Si")]
+    frames += [distorted_silicon(1, 7).repeat((2, 1, 1)), cluster(5, 2.5, seed=3)]
     return [from_ase(atoms) for atoms in frames]
 
 
@@ -85,10 +84,9 @@ def test_spread_is_that_of_the_members(mixed: list[Configuration]) -> None:
     factors = np.array([0.9, 1.0, 1.25])
     base = StillingerWeber()
     committee = Pair(base, jnp.asarray(factors), base.cutoff)
-    exact = evaluate(base, mixed)
-    for configuration, known, found in zip(
-        mixed, exact, uncertainty(committee, mixed), strict=True
-    ):
+    some = mixed[:3]
+    exact = evaluate(base, some)
+    for configuration, known, found in zip(some, exact, uncertainty(committee, some), strict=True):
         assert found.energy == pytest.approx(abs(known.energy) * factors.std(ddof=1), abs=1e-10)
         forces = np.linalg.norm(known.forces, axis=1) * factors.std(ddof=1)
         assert found.forces.shape == (len(configuration.numbers),)

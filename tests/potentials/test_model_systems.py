@@ -29,6 +29,7 @@ def test_einstein_springs() -> None:
     found = evaluate(crystal, [from_ase(atoms), from_ase(bulk("Si", cubic=True).repeat((2, 1, 1)))])
     assert found[0].energy == pytest.approx(1.5 * np.sum(moved**2))
     assert np.abs(found[0].forces + 3.0 * moved).max() < 1e-12
+    assert np.isnan(found[1].energy)  # more atoms than sites
     with pytest.raises(InputError, match="8 sites, but only 2 atoms"):
         evaluate(crystal, [from_ase(bulk("Si"))])
 

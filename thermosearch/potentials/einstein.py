@@ -54,11 +54,12 @@ class EinsteinCrystal(Potential):
         self.elements = None
 
     def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
-        """Sum of the springs; `n` or more atoms, of which those beyond `n` are padding."""
+        """Sum of the springs; atoms beyond the last site are padding, else it is NaN."""
         atoms = configuration.positions.shape[0]
         if atoms < len(self.sites):
             raise InputError(f"einstein: {len(self.sites)} sites, but only {atoms} atoms")
         sites = jnp.pad(self.sites, ((0, atoms - len(self.sites)), (0, 0)))
         squared = jnp.sum((configuration.positions - sites) ** 2, axis=1)
         real = configuration.numbers != PADDING
-        return 0.5 * self.spring * jnp.sum(jnp.where(real, squared, 0.0))
+        total = 0.5 * self.spring * jnp.sum(jnp.where(real, squared, 0.0))
+        return jnp.where(jnp.any(real[len(self.sites) :]), jnp.nan, total)
