@@ -15,8 +15,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt32
 
+from thermosearch.configuration import Array
 from thermosearch.nested.moves.interface import OUTCOMES
 from thermosearch.nested.streams import stream
 from thermosearch.nested.walk import Plan, Walked, walk_all
@@ -28,6 +29,8 @@ from thermosearch.runtime.errors import InputError
 
 ROUNDING = 1e-9
 SMALLEST_STEP = 1e-7
+GAIN = 2.0
+"""Of the step sizes: high enough to keep up with a contour that shrinks by a quarter at a time."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,9 @@ class Sampler:
             If walkers have no finite energy after the walk under no contour.
         """
         k = self.sizes.walkers
-        walkers = _draw(self.system, founder, np.arange(k, dtype=np.uint32), np.uint32(self.seed))
+        walkers = draw_walkers(
+            self.system, founder, np.arange(k, dtype=np.uint32), np.uint32(self.seed)
+        )
         state = State(
             iteration=0,
             walkers=jax.tree.map(np.asarray, walkers),
@@ -309,7 +314,7 @@ class Sampler:
         rate = tally[:, OUTCOMES.index("accepted")] / tried
         target = np.array([move.target for move in self.plan.moves])
         largest = np.array([move.largest for move in self.plan.moves])
-        steps = np.where(target > 0.0, state.steps * np.exp(rate - target), state.steps)
+        steps = np.where(target > 0.0, state.steps * np.exp(GAIN * (rate - target)), state.steps)
         return state._replace(
             steps=np.clip(steps, SMALLEST_STEP * largest, largest),
             tally=np.zeros_like(tally),
@@ -332,7 +337,9 @@ class _Contour(NamedTuple):
 
     def bounds(self, label: Float[np.ndarray, " w"]) -> Float[np.ndarray, " w"]:
         """Value that a walker of fixed label must stay strictly below."""
-        return np.where(label < self.label, np.nextafter(self.value, np.inf), self.value)
+        # The float after 0 is denormal, and compiled code takes that for 0.
+        after = np.nextafter(self.value, np.inf) if self.value else np.finfo(np.float64).tiny
+        return np.where(label < self.label, after, self.value)
 
     def below(self, value: Float[np.ndarray, " w"]) -> Float[np.ndarray, " w"]:
         """Values summed afresh may exceed the contour by rounding, and by no more."""
@@ -353,12 +360,15 @@ def _with(
 
 
 @eqx.filter_jit
-def _draw(
-    system: System, founder: Walker, slots: Int[np.ndarray, " walkers"], seed: np.uint32
+def draw_walkers(
+    system: System, founder: Walker, slots: UInt32[Array, " walkers"], seed: UInt32[Array, ""]
 ) -> Walker:
-    """Walkers from the prior, their energies not yet known."""
+    """Draw walkers from the prior, one for each slot, with their energies.
 
-    def one(slot: jax.Array) -> Walker:
+    What a measure cannot draw exactly is only a first guess; see `Measure.draw`.
+    """
+
+    def one(slot: Array) -> Walker:
         own = stream(seed, 0xFFFFFFFF, slot)
         positions, cell = system.measure.draw(own, founder.cell, len(system.mobile))
         if system.has_frozen:

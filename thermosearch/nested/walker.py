@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import product
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from thermosearch.configuration import Array, Configuration
 from thermosearch.nested.measures import Measure, length_squared, to_cartesian, to_fractional
 from thermosearch.potentials.interface import Neighbours, Potential, energy_forces
-from thermosearch.potentials.neighbours_device import UNANSWERABLE
+from thermosearch.potentials.neighbours_device import UNANSWERABLE, DeviceList
 
 
 class Walker(NamedTuple):
@@ -35,22 +35,6 @@ class Walker(NamedTuple):
     cell: Float[Array, "3 3 *w"]
     numbers: Int[Array, " n *w"]
     energy: Float[Array, "*w"]
-
-
-class NeighbourFinder(Protocol):
-    """What lists the neighbours of a walker inside a compiled walk.
-
-    Attributes
-    ----------
-    capacity : int
-        Slots an atom.
-    """
-
-    capacity: int
-
-    def find(self, configuration: Configuration) -> Neighbours:
-        """Complete if `needed` fits the slots."""
-        ...
 
 
 class AllPairs(eqx.Module):
@@ -79,6 +63,10 @@ class AllPairs(eqx.Module):
             reverse=jnp.asarray(reverse),
             needed=jnp.asarray(len(slots), jnp.int32),
         )
+
+
+NeighbourFinder: TypeAlias = AllPairs | DeviceList
+"""What lists the neighbours of a walker inside a compiled walk: `find` and `capacity`."""
 
 
 @runtime_checkable

@@ -1,0 +1,203 @@
+"""Every move leaves the prior below a contour as it is: exact distributions after many steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from nested.conftest import founder, gas, harmonic
+from scipy import stats
+
+from thermosearch.nested.measures import FixedCell, FlexibleCell, depths, volume
+from thermosearch.nested.moves.all_atoms import AllAtomsMove
+from thermosearch.nested.moves.atom import AtomMove
+from thermosearch.nested.moves.galilean import GalileanMove
+from thermosearch.nested.moves.interface import OUTCOMES, Move
+from thermosearch.nested.moves.shear import ShearMove
+from thermosearch.nested.moves.stretch import StretchMove
+from thermosearch.nested.moves.swap import SwapMove
+from thermosearch.nested.moves.volume import VolumeMove
+from thermosearch.nested.sampler import draw_walkers
+from thermosearch.nested.walk import Plan, Walked, walk_all
+from thermosearch.nested.walker import AllPairs, System, Walker
+from thermosearch.potentials.lennard_jones import LennardJones
+from thermosearch.potentials.neighbours_device import DeviceList
+from thermosearch.potentials.wells import PolynomialWell
+
+WALKERS = 512
+
+
+def walk(
+    system: System, plan: Plan, walkers: Walker, *, limit: float, step: float, rounds: int
+) -> Walked:
+    count = walkers.energy.shape[-1]
+    identities = np.stack((np.arange(count), np.ones(count))).astype(np.uint32)
+    walked = walk_all(
+        system,
+        plan,
+        walkers,
+        np.full(count, limit),
+        steps=np.full(len(plan.moves), step),
+        rounds=np.int32(rounds),
+        identities=identities,
+        seed=np.uint32(1),
+    )
+    return jax.tree.map(np.asarray, walked)
+
+
+def drawn(system: System, count: int = WALKERS) -> Walker:
+    walkers = draw_walkers(system, founder(system), np.arange(count, dtype=np.uint32), np.uint32(2))
+    return jax.tree.map(np.asarray, walkers)
+
+
+@pytest.mark.parametrize(
+    ("move", "step"), [(AtomMove(), 0.2), (AllAtomsMove(), 0.1), (GalileanMove(), 0.1)]
+)
+def test_atoms_stay_uniform_below_the_contour(move: Move, step: float) -> None:
+    """Of 2 atoms in harmonic wells, (E / E_max)^(d/2) is uniform, d = 6."""
+    system, limit = harmonic(2, radius=2.0), 0.5
+    start = drawn(system)._replace(
+        positions=np.full((2, 3, WALKERS), 1e-3), energy=np.full(WALKERS, 3e-6)
+    )
+    walked = walk(system, Plan((move,), (1,), "lanes"), start, limit=limit, step=step, rounds=300)
+    assert np.all(walked.walker.energy < limit)
+    assert stats.kstest((walked.walker.energy / limit) ** 3, "uniform").pvalue > 1e-3
+    radii = np.sqrt((walked.walker.positions[0] ** 2).sum(axis=0))
+    assert stats.kstest(radii, _ball_marginal).pvalue > 1e-3
+
+
+def _ball_marginal(radius: np.ndarray) -> np.ndarray:
+    """P(|r_1| < r) in a ball of radius 1 in six dimensions, r_1 three of them."""
+    return stats.beta(1.5, 2.5).cdf(radius**2)
+
+
+@pytest.mark.parametrize("power", [4, 0])
+def test_volume_follows_its_prior_below_the_contour(power: int) -> None:
+    """(V / V_limit)^(power + 1) is uniform where P V_limit is the contour."""
+    system = gas(4, volume_power=power)
+    start = drawn(system)
+    cells = start.cell * (2.0 / np.asarray(volume(start.cell))) ** (1 / 3)
+    plan = Plan((VolumeMove(),), (1,), "lanes")
+    walked = walk(system, plan, start._replace(cell=cells), limit=8.0, step=0.5, rounds=200)
+    share = (np.asarray(volume(walked.walker.cell)) / 8.0) ** (power + 1)
+    assert stats.kstest(share, "uniform").pvalue > 1e-3
+
+
+def test_shear_and_stretch_share_one_distribution_of_shapes() -> None:
+    """Two different kernels and the first draw agree, as they only do if all are right."""
+    system = gas(1, volume_power=1)
+    start = drawn(system)
+    shapes = [np.min(np.asarray(depths(start.cell)), axis=0)]
+    for move in (ShearMove(), StretchMove()):
+        cube = np.broadcast_to(2.0 * np.eye(3)[..., None], (3, 3, WALKERS)).copy()
+        plan = Plan(
+            (move,) if isinstance(move, ShearMove) else (move, ShearMove()),
+            (1,) * (1 if isinstance(move, ShearMove) else 2),
+            "lanes",
+        )
+        walked = walk(system, plan, start._replace(cell=cube), limit=100.0, step=0.3, rounds=300)
+        shapes.append(np.min(np.asarray(depths(walked.walker.cell)), axis=0) / 2.0)
+        np.testing.assert_allclose(volume(walked.walker.cell), 8.0, rtol=1e-9)
+    shapes[0] = shapes[0] / np.cbrt(np.asarray(volume(start.cell)))
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert stats.ks_2samp(shapes[first], shapes[second]).pvalue > 1e-3
+    assert min(shape.min() for shape in shapes) >= 0.5 - 1e-9
+
+
+def test_walls_and_frozen_atoms_hold() -> None:
+    """In a slab's box, periodic in two directions, with the first atom frozen."""
+    measure = FixedCell((True, True, False), 8.0)
+    system = System(
+        LennardJones(cutoff=2.0, sigma=0.3),
+        measure,
+        DeviceList(2.0, 40, (2, 2, 0)),
+        (True, True, False),
+        3,
+        (1, 2),
+    )
+    cell = np.diag([2.0, 2.0, 2.0])
+    start = founder(system)._replace(cell=jnp.asarray(cell), positions=jnp.full((3, 3), 0.3))
+    walkers = jax.tree.map(
+        np.asarray, draw_walkers(system, start, np.arange(32, dtype=np.uint32), np.uint32(1))
+    )
+    walked = walk(
+        system,
+        Plan((AtomMove(), GalileanMove()), (1, 1), "lanes"),
+        walkers,
+        limit=1e3,
+        step=0.4,
+        rounds=30,
+    )
+    assert walked.needed.max() <= 40
+    positions = walked.walker.positions
+    assert np.array_equal(positions[0], np.full((3, 32), 0.3))
+    assert positions.min() >= 0.0 and positions.max() <= 2.0
+    assert walked.tally[:, OUTCOMES.index("outside")].sum() > 0
+
+
+def test_one_row_of_pairs_is_the_whole_energy() -> None:
+    """Periodic, flexible, cells thinner than the cutoff: the walk's energies are those afresh."""
+    measure = FlexibleCell(jnp.asarray(0.1), 4, 6.0, 60.0, 0.6)
+    potential = LennardJones(cutoff=2.5, truncation="shifted")
+    system = System(
+        potential, measure, DeviceList(2.5, 200, (2, 2, 2)), (True,) * 3, 4, (0, 1, 2, 3)
+    )
+    walkers = drawn(system, 16)
+    plan = Plan((AtomMove(), VolumeMove(), ShearMove(), StretchMove()), (1, 1, 1, 1), "lanes")
+    walked = walk(system, plan, walkers, limit=np.inf, step=0.3, rounds=20)
+    again = np.asarray(system.energy(walked.walker)[0])
+    np.testing.assert_allclose(walked.walker.energy, again, rtol=1e-12)
+
+    atom = jnp.asarray(2, jnp.int32)
+    walker = jax.tree.map(jnp.asarray, walked.walker)
+    moved = walker._replace(positions=walker.positions.at[2].add(0.1))
+    by_row, _ = system.energy_after(walker, moved, atom)
+    np.testing.assert_allclose(by_row, system.energy(moved)[0], rtol=1e-9, atol=1e-9)
+
+
+def test_lanes_and_loop_are_the_same_walk() -> None:
+    system = harmonic(2)
+    start = drawn(system, 8)
+    walks = [
+        walk(
+            system,
+            Plan((GalileanMove(), AtomMove()), (1, 2), batching),
+            start,
+            limit=0.9,
+            step=0.3,
+            rounds=5,
+        )
+        for batching in ("lanes", "loop")
+    ]
+    np.testing.assert_allclose(walks[0].walker.positions, walks[1].walker.positions, rtol=1e-9)
+    assert np.array_equal(walks[0].tally, walks[1].tally)
+
+
+def test_swaps_keep_the_composition() -> None:
+    system = harmonic(4)
+    numbers = np.tile(np.array([6, 6, 8, 1], np.int32)[:, None], (1, 64))
+    walked = walk(
+        system,
+        Plan((SwapMove(),), (1,), "lanes"),
+        drawn(system, 64)._replace(numbers=numbers),
+        limit=np.inf,
+        step=1.0,
+        rounds=40,
+    )
+    assert np.array_equal(np.sort(walked.walker.numbers, axis=0), np.sort(numbers, axis=0))
+    places = (walked.walker.numbers == 1).mean(axis=1)
+    assert np.abs(places - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / 64)
+
+
+def test_not_a_number_is_rejected_and_counted() -> None:
+    system = System(
+        PolynomialWell([float("nan"), 1.0]),
+        harmonic(1).measure,
+        AllPairs(1),
+        (False,) * 3,
+        1,
+        (0,),
+    )
+    start = drawn(harmonic(1), 4)._replace(positions=np.zeros((1, 3, 4)))
+    walked = walk(system, Plan((AtomMove(),), (1,), "lanes"), start, limit=1.0, step=0.1, rounds=5)
+    assert walked.tally[0, OUTCOMES.index("not_a_number")].sum() == 20
+    assert np.array_equal(walked.walker.positions, start.positions)
