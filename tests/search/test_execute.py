@@ -113,7 +113,7 @@ def same(one: Path, other: Path) -> None:
 
 
 def test_a_terminated_run_resumes_bit_for_bit(study: Build, tmp_path: Path) -> None:
-    long = study(method={"generations": 60, "seeds": 1})
+    long = study(method={"generations": 25, "seeds": 1})
     whole = thermosearch.run(long, output=tmp_path / "whole", quiet=True)
 
     def terminate_after_the_first_checkpoint() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from thermosearch.runtime.context import RunContext
 from thermosearch.search.evaluate import Evaluated
@@ -18,7 +19,9 @@ def run_campaign(
     generations: int,
     relax: Relax,
     batch: int,
+    *,
     context: RunContext,
+    bar: tqdm,
 ) -> bool:
     """Run all seeds to their last generation, or until told to stop.
 
@@ -36,7 +39,9 @@ def run_campaign(
     batch : int
         Individuals a batch.
     context : RunContext
-        Ranks, checkpoints, progress, and whether to stop.
+        Ranks, checkpoints, and whether to stop.
+    bar : tqdm
+        Moved on by one a generation.
 
     Returns
     -------
@@ -44,18 +49,17 @@ def run_campaign(
         Whether the last generation was reached; if not, the checkpoint holds the last one done.
     """
     done = _resume(seeds, context)
-    with context.progress(generations, "generations") as progress:
-        progress.update(done)
-        for generation in range(done, generations):
-            if context.stop():
-                return False
-            relaxed = relax_all([seed.ask() for seed in seeds], relax, batch, context)
-            for seed, individuals in zip(seeds, relaxed, strict=True):
-                seed.tell(individuals)
-            context.checkpoints.save(
-                generation + 1, {k: v for seed in seeds for k, v in seed.state().items()}, {}
-            )
-            progress.update(1)
+    bar.update(done)
+    for generation in range(done, generations):
+        if context.stop():
+            return False
+        relaxed = relax_all([seed.ask() for seed in seeds], relax, batch, context)
+        for seed, individuals in zip(seeds, relaxed, strict=True):
+            seed.tell(individuals)
+        context.checkpoints.save(
+            generation + 1, {k: v for seed in seeds for k, v in seed.state().items()}, {}
+        )
+        bar.update(1)
     return True
 
 

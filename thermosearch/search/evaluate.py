@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from thermosearch.potentials.evaluate import uncertainty
 from thermosearch.potentials.interface import Committee, Potential
@@ -124,6 +124,15 @@ def relax_individuals(
         for result, (_, done) in zip(relaxed, starts, strict=True)
     ]
     return _with_spread(potential, founder, judged, relaxation.spread_limit)
+
+
+def count_reasons(codes: Int[np.ndarray, " k"]) -> str:
+    """Say how often each reason rejected, "3 overlap, 1 escaped"."""
+    reasons, counts = np.unique(codes[codes != Rejection.NONE], return_counts=True)
+    return ", ".join(
+        f"{count} {Rejection(code).name.lower().replace('_', ' ')}"
+        for code, count in zip(reasons.tolist(), counts.tolist(), strict=True)
+    )
 
 
 def _judge(

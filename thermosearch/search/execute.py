@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import jax
+
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.results import Results
 from thermosearch.search.campaign import run_campaign
@@ -42,17 +44,26 @@ def execute(study: SearchStudy, context: RunContext) -> Results:
         SeedSearch(index, study.run.seed, problem.founder, problem.freedom, method)
         for index in range(method.seeds)
     ]
-    batch = study.run.batch or 1
+    batch = study.run.batch or default_batch()
     early = Relaxation(
         method.relaxation_steps, EARLY_FORCE, method.minimum_distance, method.spread_limit
     )
-    finished = run_campaign(seeds, method.generations, _relaxer(problem, early), batch, context)
-    if not finished:
-        return Results("search", "stopped", evaluations=sum(seed.calls for seed in seeds))
     late = early._replace(steps=method.final_steps, force=method.final_force)
-    minima = relax_candidates(problem, seeds, _relaxer(problem, late), batch, context)
-    slabs = relax_best_with_members(problem, minima.archive.minima[0], late, context)
+    # Two more steps of about a generation's length: the final relaxations and the members'.
+    with context.progress(method.generations + 2, "search") as bar:
+        relax = _relaxer(problem, early)
+        if not run_campaign(seeds, method.generations, relax, batch, context=context, bar=bar):
+            return Results("search", "stopped", evaluations=sum(seed.calls for seed in seeds))
+        minima = relax_candidates(problem, seeds, _relaxer(problem, late), batch, context)
+        bar.update(1)
+        slabs = relax_best_with_members(problem, minima.archive.minima[0], late, context)
+        bar.update(1)
     return summarise(study, problem, seeds, minima=minima, slabs=slabs, context=context)
+
+
+def default_batch() -> int:
+    """Individuals relaxed together: a CPU does them one by one whatever the batch."""
+    return 1 if jax.default_backend() == "cpu" else 32
 
 
 def _relaxer(problem: Problem, relaxation: Relaxation) -> partial:

@@ -10,7 +10,7 @@ from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.archive import Archive, Minimum
 from thermosearch.search.campaign import Relax, relax_all
-from thermosearch.search.evaluate import Evaluated, Rejection, Relaxation
+from thermosearch.search.evaluate import Evaluated, Relaxation, count_reasons
 from thermosearch.search.members import RelaxedSlab, members_of, relax_with
 from thermosearch.search.problem import Problem
 from thermosearch.search.seed import SeedSearch
@@ -97,11 +97,7 @@ def _accepted(group: list[Minimum], results: list[Evaluated]) -> list[Minimum]:
 
 
 def _all_rejected(what: str, codes: Int[np.ndarray, " k"]) -> InputError:
-    reasons = ", ".join(
-        f"{count} {Rejection(code).name.lower().replace('_', ' ')}"
-        for code, count in zip(*np.unique(codes, return_counts=True), strict=True)
-    )
     return InputError(
-        f"search: all {what} were rejected ({reasons}): reduce scramble or initial_step, widen "
-        "window, or raise spread_limit in [method]"
+        f"search: all {what} were rejected ({count_reasons(codes)}): reduce scramble or "
+        "initial_step, widen window, or raise spread_limit in [method]"
     )

@@ -29,12 +29,15 @@ class RelaxedSlab(NamedTuple):
         A.
     calls : int
         Energy+force calls of the relaxation.
+    converged : bool
+        Whether it reached the force asked for.
     """
 
     reference: SlabReference
     energy: float
     positions: Float[np.ndarray, "n 3"]
     calls: int
+    converged: bool
 
 
 def members_of(potential: Potential, example: Configuration) -> list[CommitteeMember]:
@@ -81,6 +84,7 @@ def relax_with(
         relaxed.energy,
         np.asarray(relaxed.configuration.positions),
         relaxed.executed,
+        relaxed.converged,
     )
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from thermosearch.configuration import to_ase
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.results import Results
+from thermosearch.search.evaluate import Rejection, count_reasons
 from thermosearch.search.finish import Minima
 from thermosearch.search.founder import FROZEN
 from thermosearch.search.members import RelaxedSlab
@@ -24,6 +25,9 @@ from thermosearch.search.quantities import (
 )
 from thermosearch.search.seed import SeedSearch
 from thermosearch.search.study import SearchStudy
+
+REJECTED_SHARE = 0.25
+"""Share of rejected individuals worth a warning."""
 
 Frames = dict[str, list[Atoms]]
 """Structures by the name of their file."""
@@ -68,7 +72,22 @@ def summarise(
         ],
         evaluations=sum(spent),
         arrays=_curves(problem, seeds, slabs[0].reference) | study.potential.parity(),
+        warnings=_warnings(seeds, slabs),
     )
+
+
+def _warnings(seeds: list[SeedSearch], slabs: list[RelaxedSlab]) -> list[str]:
+    """Say what a reader of the numbers should know."""
+    warnings = []
+    if not all(slab.converged for slab in slabs):
+        warnings.append("the best structure is not fully relaxed: raise method.final_steps")
+    codes = np.concatenate([row for seed in seeds for row in seed.history.rejection])
+    rejected = int(np.sum(codes != Rejection.NONE))
+    if rejected > REJECTED_SHARE * len(codes):
+        warnings.append(
+            f"{rejected} of {len(codes)} individuals were rejected ({count_reasons(codes)})"
+        )
+    return warnings
 
 
 def _frames(problem: Problem, minima: Minima, slabs: list[RelaxedSlab]) -> Frames:
