@@ -88,23 +88,18 @@ def dimer_by_quadrature(about: str, kt: float) -> tuple[float, float]:
     return float(np.log(z)), float(integrate.simpson(weight * energy, x=r) / z)
 
 
-@pytest.mark.parametrize("about", ["fixed_centre", "centre_of_mass"])
-@pytest.mark.parametrize(("culled", "extra"), [(1, 3), (64, 0)])
-def test_dimer_against_quadrature(about: str, culled: int, extra: int) -> None:
-    found = run(
-        sampler(
-            dimer(about),
-            ATOMS,
-            7,
-            walkers=256,
-            culled=culled,
-            extra=extra,
-            rounds=20,
-            width=64 if culled > 1 else 4,
-        ),
-        kt=0.1,
-        remaining_evidence=1e-3,
-    )
+@pytest.mark.parametrize(
+    ("about", "sizes"),
+    [
+        ("fixed_centre", {"culled": 64, "width": 64}),
+        ("centre_of_mass", {"culled": 64, "width": 64}),
+        ("fixed_centre", {"culled": 1, "extra": 7, "width": 8, "walkers": 64}),
+        pytest.param("centre_of_mass", {"culled": 1, "width": 1}, marks=pytest.mark.slow),
+    ],
+)
+def test_dimer_against_quadrature(about: str, sizes: dict[str, int]) -> None:
+    one = sampler(dimer(about), ATOMS, 7, **({"walkers": 256, "rounds": 40} | sizes))
+    found = run(one, kt=0.1, remaining_evidence=1e-3)
     for kt in (0.1, 0.3):
         means = rows(found, kt)
         log_z, energy = dimer_by_quadrature(about, kt)

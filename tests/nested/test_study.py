@@ -1,0 +1,286 @@
+"""From a study to results: mistakes, stops, checkpoints, ranks, files."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import h5py
+import numpy as np
+import pytest
+
+from thermosearch.launch import check_content, run
+from thermosearch.nested.execute import execute
+from thermosearch.nested.study import NestedStudy
+from thermosearch.runtime.checkpoint import CheckpointStore
+from thermosearch.runtime.communicator import Communicator
+from thermosearch.runtime.context import RunContext
+from thermosearch.runtime.errors import InputError
+from thermosearch.runtime.results import Results
+from thermosearch.runtime.run_folder import RunFolder
+from thermosearch.runtime.study import read_toml
+
+LOG = logging.getLogger("thermosearch.test")
+
+
+def small(**changes: Any) -> dict[str, Any]:
+    """Three Lennard-Jones atoms, two repeats, a few seconds with compilation."""
+    study = {
+        "kind": "nested",
+        "potential": {"analytic": "lennard_jones"},
+        "system": {"composition": {"Ar": 3}, "sphere": {"radius": 2.0, "about": "fixed_centre"}},
+        "method": {
+            "walkers": 16,
+            "culled": 6,
+            "extra": 2,
+            "rounds": 3,
+            "width": 3,
+            "repeats": 2,
+            "structures_every": 20,
+            "stop": {"iterations": 12},
+        },
+        "analysis": {"temperatures": [0.2, 1.0, 5], "draws": 20},
+    }
+    return study | changes
+
+
+def parsed(content: dict[str, Any]) -> NestedStudy:
+    return check_content(content, "study.toml", Path.cwd())[0]
+
+
+def context(folder: Path, stop: Callable[[], bool], due: Callable[[], bool]) -> RunContext:
+    ranks = Communicator()
+    store = CheckpointStore(folder / "checkpoints", ranks, LOG)
+    return RunContext(RunFolder(folder), ranks, store, stop, due, LOG)
+
+
+def after(calls: int) -> Callable[[], bool]:
+    """False so many times, then True."""
+    left = iter(range(calls))
+    return lambda: next(left, None) is None
+
+
+def never() -> bool:
+    return False
+
+
+def same(first: Results, second: Results) -> bool:
+    return [*first.quantities] == [*second.quantities] and all(
+        np.array_equal(first.arrays[name], second.arrays[name]) for name in first.arrays
+    )
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The uninterrupted run."""
+    folder = tmp_path_factory.mktemp("nested")
+    return execute(parsed(small()), context(folder, never, never))
+
+
+@pytest.mark.parametrize("moment", [1, 7, 14, 23])
+def test_a_stopped_run_goes_on_as_if_it_had_not(
+    whole: Results, tmp_path: Path, moment: int
+) -> None:
+    study = parsed(small())
+    stopped = execute(study, context(tmp_path, after(moment - 1), never))
+    assert stopped.status == "stopped"
+    assert same(execute(study, context(tmp_path, never, never)), whole)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    whole: Results, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = parsed(small())
+    execute(study, context(tmp_path, after(9), lambda: True))
+    newest = sorted((tmp_path / "checkpoints").glob("*.ckpt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with caplog.at_level(logging.WARNING):
+        resumed = execute(study, context(tmp_path, never, never))
+    assert "damaged" in caplog.text
+    assert same(resumed, whole)
+
+
+def test_results_name_what_the_issue_names(whole: Results, tmp_path: Path) -> None:
+    names = {quantity.name for quantity in whole.quantities}
+    assert {"heat_capacity", "internal_energy", "log_partition_function", "free_energy"} <= names
+    assert all("kT" in quantity.conditions for quantity in whole.quantities)
+    assert whole.evaluations > 0
+    value = whole.arrays["runs/p0_r0/dead/value"]
+    assert len(value) == 12 * 6 + 16 and np.all(np.diff(value) <= 0.0)
+
+
+def test_a_run_folder_is_complete_and_finished_once(tmp_path: Path) -> None:
+    results = run(small(), output=tmp_path / "run", quiet=True)
+    assert results.status == "finished"
+    written = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert written["engine"] == "nested"
+    frames = ase.io.read(tmp_path / "run" / "structures" / "dead.extxyz", index=":")
+    assert len(frames) == 8 and all(len(frame) == 3 for frame in frames)
+    assert "log_weight" in frames[0].info
+    with h5py.File(tmp_path / "run" / "results.h5") as file:
+        assert file["curves/0/heat_capacity"].shape == (5,)
+        assert file["runs/p0_r1/walks/accepted"].shape == (12, 1)
+    assert (tmp_path / "run" / "report.html").exists()
+    with pytest.raises(InputError, match="already holds a run"):
+        run(small(analysis={"temperatures": [0.2, 1.0, 6]}), output=tmp_path / "run", quiet=True)
+
+
+def test_pressures_come_in_one_job(tmp_path: Path) -> None:
+    content = small(
+        potential={"analytic": "ideal_gas"},
+        system={
+            "composition": {"Ar": 2},
+            "flexible_cell": {"pressures": [0.5, 2.0], "volume_per_atom": [1e-4, 40.0]},
+        },
+    )
+    content["method"] |= {
+        "repeats": 1,
+        "stop": {"remaining_evidence": 1e-3},
+        "walkers": 64,
+        "culled": 16,
+        "extra": 0,
+        "width": 16,
+    }
+    results = execute(parsed(content), context(tmp_path, never, never))
+    found = [q for q in results.quantities if q.name == "volume" and q.conditions["kT"] == 1.0]
+    assert [q.conditions["p"] for q in found] == [0.5, 2.0]
+    for quantity in found:
+        exact = 3 * 1.0 / quantity.conditions["p"]
+        assert abs(quantity.value - exact) < 4 * quantity.error
+    assert {"enthalpy", "gibbs_free_energy", "thermal_expansion", "compressibility"} <= {
+        q.name for q in results.quantities
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("method", {"culled": 16}, "raise walkers"),
+        ("method", {"moves": [{"name": "volume"}]}, "flexible_cell"),
+        ("method", {"moves": [{"name": "swap"}, {"name": "atom"}]}, "two species"),
+        ("method", {"walkres": 3}, "walkers"),
+        ("method", {"stop": {"remaining_evidence": None}}, "nothing ends the run"),
+        ("analysis", {"temperatures": [1.0, 0.2, 5]}, "not below"),
+        ("system", {"composition": {"Xx": 3}}, "no chemical symbol"),
+        ("system", {"sphere": None}, "exactly one of sphere"),
+    ],
+)
+def test_mistakes_are_answered_with_one_line(
+    section: str, change: dict[str, Any], message: str
+) -> None:
+    content = small()
+    content[section] = content[section] | change
+    with pytest.raises(InputError, match=message):
+        parsed(content)
+
+
+@pytest.mark.parametrize(
+    ("potential", "system", "message"),
+    [
+        ({"analytic": "stillinger_weber"}, {"composition": {"Ar": 3}}, "does not know Ar"),
+        (
+            {"analytic": "lennard_jones"},
+            {"sphere": None, "flexible_cell": {"pressures": [1.0], "volume_per_atom": [1.0, 9.0]}},
+            "infinite cutoff",
+        ),
+        (
+            {"analytic": "lennard_jones", "parameters": {"cutoff": 3.0}},
+            {"sphere": None, "flexible_cell": {"pressures": [1.0], "volume_per_atom": [1e-6, 9.0]}},
+            "raise the lower bound",
+        ),
+    ],
+)
+def test_potentials_that_do_not_fit_are_refused(
+    potential: dict[str, Any], system: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    content = small(potential=potential)
+    content["system"] = content["system"] | system
+    with pytest.raises(InputError, match=message):
+        execute(parsed(content), context(tmp_path, never, never))
+
+
+def test_volume_bounds_in_the_wrong_order_are_refused() -> None:
+    content = small(
+        system={
+            "composition": {"Ar": 2},
+            "flexible_cell": {"pressures": [1.0], "volume_per_atom": [9.0, 1.0]},
+        }
+    )
+    with pytest.raises(InputError, match="not below the upper"):
+        parsed(content)
+
+
+def test_the_template_is_a_valid_study(tmp_path: Path) -> None:
+    text = files("thermosearch.nested").joinpath("template.toml").read_text("utf-8")
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    study, kind = check_content(read_toml(path), "template", tmp_path)
+    assert kind == "nested" and study.method.walkers == 128
+
+
+def process(folder: Path, study: Path, *more: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "thermosearch.cli",
+        "nested",
+        str(study),
+        "--output",
+        str(folder),
+        "--quiet",
+        *more,
+    ]
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "study.json.toml"
+    path.write_text(
+        'kind = "nested"\n[potential]\nanalytic = "lennard_jones"\n[system]\n'
+        'composition = {Ar = 3}\n[system.sphere]\nradius = 2.0\nabout = "fixed_centre"\n'
+        "[method]\nwalkers = 16\nculled = 6\nextra = 2\nrounds = 3\nwidth = 3\n"
+        "[method.stop]\niterations = 400\n[analysis]\ntemperatures = [0.2, 1.0, 5]\ndraws = 20\n"
+        "[run]\ncheckpoint_interval = 0.05\n"
+    )
+    yield path
+
+
+def numbers(folder: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    quantities = json.loads((folder / "results.json").read_text())["quantities"]
+    with h5py.File(folder / "results.h5") as file:
+        return quantities, {
+            name: file[f"runs/p0_r0/dead/{name}"][()] for name in ("value", "energy", "birth")
+        }
+
+
+def assert_same_numbers(first: Path, second: Path) -> None:
+    one, other = numbers(first), numbers(second)
+    assert one[0] == other[0]
+    for name, values in one[1].items():
+        assert np.array_equal(values, other[1][name])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_kill_at_ten_random_moments(study_file: Path, tmp_path: Path) -> None:
+    """`kill -9` and `--resume`, over and over: the numbers of the uninterrupted run."""
+    subprocess.run(process(tmp_path / "whole", study_file), check=True)
+    began = time.monotonic()
+    subprocess.run(process(tmp_path / "clock", study_file), check=True)
+    length = time.monotonic() - began
+    generator = np.random.default_rng(1)
+    for _ in range(10):
+        running = subprocess.Popen(process(tmp_path / "killed", study_file, "--resume"))
+        time.sleep(float(generator.uniform(0.3, 1.0)) * length)
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    subprocess.run(process(tmp_path / "killed", study_file, "--resume"), check=True)
+    assert_same_numbers(tmp_path / "whole", tmp_path / "killed")
