@@ -33,6 +33,8 @@ class DataSection(StrictModel):
         first file's level are the model's zero.
     energy_weight, forces_weight, stress_weight : float
         Weights of its frames in the loss.
+    every : int
+        Use only one of every so many sound frames.
     group_weights : table of float
         Factors on all weights of the frames of a group; groups not named have 1.
     soft_energy : float or None
@@ -53,6 +55,7 @@ class DataSection(StrictModel):
     energy_weight: NonNegativeFloat = 1.0
     forces_weight: NonNegativeFloat = 1.0
     stress_weight: NonNegativeFloat = 1.0
+    every: PositiveInt = 1
     group_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     soft_energy: PositiveFloat | None = None
     soft_force: PositiveFloat | None = None

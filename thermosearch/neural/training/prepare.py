@@ -154,7 +154,7 @@ def _nearest(frame: Frame, reach: float) -> Float[np.ndarray, " n"]:
 
 
 def _read(section: DataSection) -> Dataset:
-    return read_dataset(
+    dataset = read_dataset(
         section.file,
         elements=section.elements,
         length_unit=section.length_unit,
@@ -162,6 +162,8 @@ def _read(section: DataSection) -> Dataset:
         bad=section.bad,
         max_force=section.max_force,
     )
+    chosen = dataset.subset(range(0, len(dataset), section.every))
+    return replace(chosen, skipped=dataset.skipped)
 
 
 def _elements(model: ModelSection, files: Sequence[Dataset]) -> tuple[int, ...]:
