@@ -110,18 +110,21 @@ def relax_individuals(
         In the order given.
     """
     starts = [repaired(freedom, each, relaxation.minimum_distance) for each in positions]
-    structures = [founder.configuration._replace(positions=start) for start, _ in starts]
-    relaxed = minimise(
-        potential,
-        structures,
-        mobile=founder.mobile,
-        max_steps=relaxation.steps,
-        force_tolerance=relaxation.force,
-        width=len(structures),
+    relaxed = iter(
+        minimise(
+            potential,
+            [founder.configuration._replace(positions=start) for start, done in starts if done],
+            mobile=founder.mobile,
+            max_steps=relaxation.steps,
+            force_tolerance=relaxation.force,
+            width=len(positions),
+        )
     )
     judged = [
-        _judge(freedom, result, done, relaxation.minimum_distance)
-        for result, (_, done) in zip(relaxed, starts, strict=True)
+        _judge(freedom, next(relaxed), relaxation.minimum_distance)
+        if done
+        else Evaluated(np.nan, start, Rejection.OVERLAP, np.nan, calls=0)
+        for start, done in starts
     ]
     return _with_spread(potential, founder, judged, relaxation.spread_limit)
 
@@ -135,15 +138,11 @@ def count_reasons(codes: Int[np.ndarray, " k"]) -> str:
     )
 
 
-def _judge(
-    freedom: DegreesOfFreedom, relaxed: Relaxed, repaired: bool, minimum: float
-) -> Evaluated:
+def _judge(freedom: DegreesOfFreedom, relaxed: Relaxed, minimum: float) -> Evaluated:
     """Accept a relaxed individual, or say why not."""
     positions = np.asarray(relaxed.configuration.positions)
     rejection = Rejection.NONE
-    if not repaired:
-        rejection = Rejection.OVERLAP
-    elif relaxed.status in FAILED:
+    if relaxed.status in FAILED:
         rejection = Rejection.EXPLODED
     elif freedom.escaped(positions):
         rejection = Rejection.ESCAPED
