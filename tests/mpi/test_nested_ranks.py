@@ -41,9 +41,9 @@ def fingerprint(folder: Path) -> str:
         parts = [
             np.asarray(file[name]).tobytes()
             for name in (
-                "runs/p0_r0/dead/value",
-                "runs/p0_r0/walks/steps",
-                "runs/p0_r0/walks/accepted",
+                "dead/p0_r0/value",
+                "walks/p0_r0/steps",
+                "walks/p0_r0/accepted",
                 "curves/0/log_partition_function_error",
             )
         ]

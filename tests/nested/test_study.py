@@ -113,7 +113,7 @@ def test_results_name_what_the_issue_names(whole: Results, tmp_path: Path) -> No
     assert {"heat_capacity", "internal_energy", "log_partition_function", "free_energy"} <= names
     assert all("kT" in quantity.conditions for quantity in whole.quantities)
     assert whole.evaluations > 0
-    value = whole.arrays["runs/p0_r0/dead/value"]
+    value = whole.arrays["dead/p0_r0/value"]
     assert len(value) == 12 * 6 + 16 and np.all(np.diff(value) <= 0.0)
 
 
@@ -127,7 +127,7 @@ def test_a_run_folder_is_complete_and_finished_once(tmp_path: Path) -> None:
     assert "log_weight" in frames[0].info
     with h5py.File(tmp_path / "run" / "results.h5") as file:
         assert file["curves/0/heat_capacity"].shape == (5,)
-        assert file["runs/p0_r1/walks/accepted"].shape == (12, 1)
+        assert file["walks/p0_r1/accepted"].shape == (12, 1)
     assert (tmp_path / "run" / "report.html").exists()
     with pytest.raises(InputError, match="already holds a run"):
         run(small(analysis={"temperatures": [0.2, 1.0, 6]}), output=tmp_path / "run", quiet=True)
@@ -257,7 +257,7 @@ def numbers(folder: Path) -> tuple[Any, dict[str, np.ndarray]]:
     quantities = json.loads((folder / "results.json").read_text())["quantities"]
     with h5py.File(folder / "results.h5") as file:
         return quantities, {
-            name: file[f"runs/p0_r0/dead/{name}"][()] for name in ("value", "energy", "birth")
+            name: file[f"dead/p0_r0/{name}"][()] for name in ("value", "energy", "birth")
         }
 
 

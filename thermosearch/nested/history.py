@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from thermosearch.nested.analysis import DeadPoints
 from thermosearch.nested.measures import Sphere, volume
@@ -56,7 +56,7 @@ class History:
                 )
                 self.kept.append((first + place, walker))
 
-    def column(self, name: str) -> Float[np.ndarray, "..."]:
+    def column(self, name: str) -> Shaped[np.ndarray, "..."]:
         """One column, an entry an iteration."""
         return np.stack(self.columns[name])
 

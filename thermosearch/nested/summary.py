@@ -211,18 +211,18 @@ def _curve_arrays(
 
 def _run_arrays(problem: Problem, run: Finished) -> dict[str, Any]:
     """Every dead point, and the course of the walks."""
-    prefix = f"runs/p{run.pressure}_r{run.repeat}"
+    name = f"p{run.pressure}_r{run.repeat}"
     points, history = run.points, run.history
-    arrays = {f"{prefix}/dead/{name}": value for name, value in points._asdict().items()}
-    arrays[f"{prefix}/dead/log_weight"] = log_weights(points.live)
+    arrays = {f"dead/{name}/{key}": value for key, value in points._asdict().items()}
+    arrays[f"dead/{name}/log_weight"] = log_weights(points.live)
     tally = history.column("tally")
-    arrays[f"{prefix}/walks/steps"] = history.column("steps")
-    arrays[f"{prefix}/walks/moves"] = np.array([move.name for move in problem.plan.moves])
-    arrays[f"{prefix}/walks/evaluations"] = run.state.evaluations
-    arrays[f"{prefix}/walks/unmoved"] = run.state.unmoved
-    arrays[f"{prefix}/walks/ended_by"] = run.reason
+    arrays[f"walks/{name}/steps"] = history.column("steps")
+    arrays[f"walks/{name}/moves"] = np.array([move.name for move in problem.plan.moves])
+    arrays[f"walks/{name}/evaluations"] = run.state.evaluations
+    arrays[f"walks/{name}/unmoved"] = run.state.unmoved
+    arrays[f"walks/{name}/ended_by"] = run.reason
     for column, outcome in enumerate(OUTCOMES):
-        arrays[f"{prefix}/walks/{outcome}"] = tally[:, :, column]
+        arrays[f"walks/{name}/{outcome}"] = tally[:, :, column]
     return arrays
 
 

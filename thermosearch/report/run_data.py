@@ -69,6 +69,8 @@ class Run:
         Series, members and splits of `results.h5`.
     learning_data : mapping of str to array
         Errors against the number of training structures.
+    curves, dead, walks : mapping of str to arrays
+        Of nested sampling: thermodynamics of every pressure, points and walks of every run.
     annotations : mapping of str to str or float
         Labels and units that stand beside the arrays, `convergence/unit`.
     versions : mapping of str to str
@@ -87,6 +89,9 @@ class Run:
     learning: Mapping[str, Arrays] = field(default_factory=dict)
     parity: Mapping[str, Arrays] = field(default_factory=dict)
     learning_data: Arrays = field(default_factory=dict)
+    curves: Mapping[str, Arrays] = field(default_factory=dict)
+    dead: Mapping[str, Arrays] = field(default_factory=dict)
+    walks: Mapping[str, Arrays] = field(default_factory=dict)
     annotations: Mapping[str, str | float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -135,6 +140,9 @@ def read_run(folder: Path) -> Run:
         learning=_grouped(arrays, "learning"),
         parity=_grouped(arrays, "parity"),
         learning_data=_below(arrays, "learning_data"),
+        curves=_grouped(arrays, "curves"),
+        dead=_grouped(arrays, "dead"),
+        walks=_grouped(arrays, "walks"),
         annotations={name: a.item() for name, a in arrays.items() if a.ndim == 0},
         versions=_versions(folder, problems),
         texts=texts,

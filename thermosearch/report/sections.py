@@ -9,6 +9,11 @@ import numpy as np
 
 from thermosearch.report.figures.convergence import convergence_figures
 from thermosearch.report.figures.learning import data_figures, learning_figures
+from thermosearch.report.figures.nested import (
+    curve_figures,
+    dead_point_figure,
+    walk_figures,
+)
 from thermosearch.report.figures.parity import least_seen_first, parity_figures
 from thermosearch.report.figures.spread import (
     Levels,
@@ -114,6 +119,20 @@ def learning(run: Run) -> Section:
     figures = learning_figures(run.learning) + data_figures(run.learning_data)
     missing = "The run holds no learning curves."
     return Section("learning", "Learning curves", _gallery(figures, missing))
+
+
+def thermodynamics(run: Run) -> Section:
+    """Quantities of nested sampling against temperature."""
+    figures = curve_figures(run.curves, run.annotations)
+    missing = "The run holds no curves against temperature."
+    return Section("thermodynamics", "Thermodynamics", _gallery(figures, missing))
+
+
+def walks(run: Run) -> Section:
+    """Dead points of nested sampling and the course of its walks."""
+    points = dead_point_figure(run.dead)
+    figures = [*([points] if points else []), *walk_figures(run.walks)]
+    return Section("walks", "How it was sampled", _gallery(figures, "The run holds no walks."))
 
 
 def provenance(run: Run) -> Section:

@@ -12,6 +12,7 @@ from thermosearch.runtime.files import write_atomic
 Part = Callable[[Run], Section]
 
 SURFACE_HEADLINE = ("surface_energy", "dimer_length", "dimer_buckling_angle")
+NESTED_HEADLINE = ("heat_capacity_peak_temperature",)
 
 # Which parts the report of a kind of run has, in order.
 PARTS: dict[str, tuple[Part, ...]] = {
@@ -21,6 +22,13 @@ PARTS: dict[str, tuple[Part, ...]] = {
         sections.convergence,
         sections.spread,
         sections.parity,
+        sections.provenance,
+    ),
+    "nested": (
+        partial(sections.results, headline=NESTED_HEADLINE),
+        sections.thermodynamics,
+        sections.walks,
+        sections.structures,
         sections.provenance,
     ),
     "train": (

@@ -1,0 +1,58 @@
+"""Lennard-Jones clusters against parallel tempering that someone else ran."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nested.conftest import ATOMS, cluster, run, sampler
+
+from thermosearch.nested.analysis import Estimate, averages, estimate, pool
+from thermosearch.nested.measures import Sphere
+from thermosearch.potentials.lennard_jones import LennardJones
+
+REPEATS = 8
+
+
+def reference(folder: Path, quantity: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Temperatures, values and standard errors; "-13.971(3)" means an error of 0.003."""
+    table = json.loads((folder / "references" / "references.json").read_text())
+    entry = table["lj7_parallel_tempering"]
+    column = entry["columns"].index(quantity)
+    kt, values, errors = [], [], []
+    for row in entry["rows"]:
+        number, digits = row[column].rstrip(")").split("(")
+        kt.append(row[0])
+        values.append(float(number))
+        errors.append(float(digits) * 10.0 ** -len(number.split(".")[1]))
+    return np.array(kt), np.array(values), np.array(errors)
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("about", ["fixed_centre", "centre_of_mass"])
+def test_seven_atoms_against_parallel_tempering(shared: Path, about: str) -> None:
+    """U and C_v at eight temperatures, K = 512, 200 rounds, within joint errors.
+
+    The values at different temperatures come from the same dead points; that all 16 scores of a
+    measure lie within 3.5 is asked, and that they are not all on one side.
+    """
+    kt, energy, energy_error = reference(shared, f"U_{about}")
+    _, capacity, capacity_error = reference(shared, f"Cv_{about}")
+    system = cluster(LennardJones(), 7, Sphere(2.25, about))
+    found: dict[str, list[Estimate]] = {"energy": [], "heat_capacity": []}
+    for seed in range(REPEATS):
+        one = sampler(system, ATOMS, seed, walkers=512, culled=64, width=64, rounds=200)
+        points = run(one, kt=float(kt[0]), remaining_evidence=1e-3).points
+        rows = averages(points, kt, draws=100, seed=seed)
+        for name, estimates in found.items():
+            estimates.append(estimate(getattr(rows, name)))
+    scores = []
+    for name, value, error in (
+        ("energy", energy, energy_error),
+        ("heat_capacity", capacity, capacity_error),
+    ):
+        ours = pool(found[name])
+        scores.append((ours.value - value) / np.hypot(ours.error, error))
+    assert np.abs(scores).max() < 3.5, np.round(scores, 2)

@@ -1,0 +1,139 @@
+"""Nested sampling: thermodynamics against temperature, the dead points, the course of the walks."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from thermosearch.report.figures.drawing import (
+    SERIES,
+    add_legend,
+    log_axis,
+    new_axes,
+    plain,
+    to_markup,
+)
+from thermosearch.report.html import Markup
+from thermosearch.report.run_data import Arrays
+
+MOST_POINTS = 4000
+CURVES = {
+    "heat_capacity": "configurational heat capacity (k)",
+    "internal_energy": "internal energy",
+    "enthalpy": "enthalpy",
+    "volume": "volume",
+    "thermal_expansion": "thermal expansion",
+}
+
+
+def curve_figures(curves: Mapping[str, Arrays], units: Mapping[str, str | float]) -> list[Markup]:
+    """Quantities against temperature, a line with its error band for every pressure.
+
+    Parameters
+    ----------
+    curves : mapping of str to arrays
+        `temperature`, and `NAME` with `NAME_error` (t,), of every pressure.
+    units : mapping
+        `curves/K/pressure` and `curves/K/NAME_unit`.
+    """
+    figures = []
+    for name, title in CURVES.items():
+        drawn = {key: each for key, each in sorted(curves.items()) if name in each}
+        if not drawn:
+            continue
+        figure, axes = new_axes()
+        for number, (key, each) in enumerate(drawn.items()):
+            _band(axes, each, name, SERIES[number % len(SERIES)], _pressure(units, key))
+        unit = str(units.get(f"curves/{next(iter(drawn))}/{name}_unit", ""))
+        axes.set_xlabel("temperature")
+        axes.set_ylabel(plain(title if name == "heat_capacity" else f"{title} ({unit})"))
+        if len(drawn) > 1:
+            add_legend(axes)
+        figures.append(
+            to_markup(
+                figure,
+                f"{title} against temperature for {len(drawn)} pressures.",
+                f"{title[0].upper()}{title[1:]}, with one standard error.",
+            )
+        )
+    return figures
+
+
+def dead_point_figure(runs: Mapping[str, Arrays]) -> Markup | None:
+    """Contour values against volume, or against the prior mass where the cell is fixed."""
+    dead = {key: each for key, each in runs.items() if "value" in each and "volume" in each}
+    if not dead:
+        return None
+    figure, axes = new_axes()
+    flexible = any(np.ptp(each["volume"]) > 0 for each in dead.values())
+    for number, (key, each) in enumerate(sorted(dead.items())):
+        every = max(1, len(each["value"]) // MOST_POINTS)
+        across = each["volume"] if flexible else -np.cumsum(1.0 / each["live"])
+        axes.plot(
+            across[::every],
+            each["value"][::every],
+            ".",
+            markersize=2,
+            color=SERIES[number % len(SERIES)],
+            rasterized=True,
+            label=plain(key),
+        )
+    # The first points lie as high as overlapping atoms do: what matters is below.
+    values = np.concatenate([each["value"] for each in dead.values()])
+    low, middle = float(values.min()), float(np.median(values))
+    axes.set_ylim(low - 0.05 * (middle - low), low + 2.0 * (middle - low))
+    axes.set_xlabel("volume" if flexible else "ln of the prior mass")
+    axes.set_ylabel("enthalpy" if flexible else "energy")
+    return to_markup(
+        figure,
+        "The dead points of all runs.",
+        "Dead points; the highest are outside the frame.",
+    )
+
+
+def walk_figures(walks: Mapping[str, Arrays]) -> list[Markup]:
+    """Draw acceptance rates and step sizes of the moves of the first run."""
+    for key, each in sorted(walks.items()):
+        if {"accepted", "steps", "moves"} <= set(each):
+            names = [str(name) for name in np.atleast_1d(each["moves"])]
+            tried = sum(
+                each[name]
+                for name in ("accepted", "outside", "above_contour", "not_a_number")
+                if name in each
+            )
+            rates = each["accepted"] / np.maximum(tried, 1)
+            return list(_histories(key, names, rates, each["steps"]))
+    return []
+
+
+def _histories(
+    key: str, names: list[str], rates: np.ndarray, steps: np.ndarray
+) -> Iterator[Markup]:
+    for title, columns in (("acceptance rate", rates), ("step size", steps)):
+        figure, axes = new_axes()
+        for number, name in enumerate(names):
+            axes.plot(columns[:, number], color=SERIES[number % len(SERIES)], label=plain(name))
+        if title == "step size":
+            log_axis(axes, "y")
+        else:
+            axes.set_ylim(0.0, 1.0)
+        axes.set_xlabel("iteration")
+        axes.set_ylabel(title)
+        if len(names) > 1:
+            add_legend(axes)
+        yield to_markup(
+            figure,
+            f"{title} of {len(names)} moves against the iteration.",
+            f"{title[0].upper()}{title[1:]} of each move, {key}.",
+        )
+
+
+def _band(axes: Axes, arrays: Arrays, name: str, colour: str, label: str) -> None:
+    t, mean, error = arrays["temperature"], arrays[name], arrays[f"{name}_error"]
+    axes.plot(t, mean, color=colour, label=plain(label))
+    axes.fill_between(t, mean - error, mean + error, color=colour, alpha=0.25, linewidth=0)
+
+
+def _pressure(units: Mapping[str, str | float], key: str) -> str:
+    pressure = units.get(f"curves/{key}/pressure")
+    return "" if pressure is None else f"p = {pressure:g}"
