@@ -52,7 +52,7 @@ def test_ideal_gas_at_constant_pressure(power: int, prior: str) -> None:
     system = gas(n, volume_power=power, highest=60.0)
     weight = n - power
     found = run(
-        sampler(system, CELL, 5, walkers=256, culled=64, width=64, rounds=15),
+        sampler(system, CELL, 5, walkers=128, culled=32, width=32, rounds=15),
         kt=kt,
         remaining_evidence=1e-4,
         volume_power=weight,
@@ -93,7 +93,7 @@ def dimer_by_quadrature(about: str, kt: float) -> tuple[float, float]:
     [
         ("fixed_centre", {"culled": 64, "width": 64}),
         ("centre_of_mass", {"culled": 64, "width": 64}),
-        ("fixed_centre", {"culled": 1, "extra": 7, "width": 8, "walkers": 64}),
+        ("fixed_centre", {"culled": 1, "extra": 3, "width": 4, "walkers": 24}),
         pytest.param("centre_of_mass", {"culled": 1, "width": 1}, marks=pytest.mark.slow),
     ],
 )

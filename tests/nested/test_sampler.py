@@ -123,7 +123,7 @@ def test_walkers_that_cannot_move_end_the_run() -> None:
 
 
 def test_overflowing_lists_change_nothing_but_the_capacity() -> None:
-    measure = FlexibleCell(jnp.asarray(0.1), 4, 8.0, 80.0, 0.7)
+    measure = FlexibleCell(jnp.asarray(0.1), 4, 16.0, 48.0, 0.7)
     plan = Plan((AtomMove(), VolumeMove()), (1, 1), "lanes")
 
     def sampled(capacity: int) -> State:
@@ -136,11 +136,11 @@ def test_overflowing_lists_change_nothing_but_the_capacity() -> None:
             (0, 1, 2, 3),
         )
         return run(
-            sampler(system, plan, 3, walkers=8, culled=4, width=4, rounds=3), iterations=3
+            sampler(system, plan, 3, walkers=8, culled=4, width=4, rounds=3), iterations=2
         ).state
 
-    small, ample = sampled(2), sampled(120)
-    assert 2 < small.capacity < 120
+    small, ample = sampled(4), sampled(60)
+    assert 4 < small.capacity < 60
     np.testing.assert_allclose(small.value, ample.value, rtol=1e-10)
     np.testing.assert_allclose(small.walkers.positions, ample.walkers.positions, rtol=1e-10)
 
