@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from thermosearch.configuration import Array, Configuration, from_ase, pad, to_ase, validate
-from thermosearch.potentials.evaluate import evaluate, run_bucket
+from thermosearch.configuration import Array, Configuration, from_ase, to_ase, validate
+from thermosearch.potentials.evaluate import bucket, evaluate, run_bucket
 from thermosearch.potentials.interface import Potential, Properties, energy_forces_stress
-from thermosearch.potentials.neighbours_host import host_neighbours, widen
+from thermosearch.potentials.neighbours_host import host_neighbours
 
 CHECKS = (
     "forces",
@@ -174,16 +174,14 @@ class _Bench(NamedTuple):
     def ask(self, configurations: Sequence[Configuration], skin: float = 0.0) -> list[Properties]:
         """Evaluate configurations of any sizes in one padded shape: one compilation for all."""
         atoms = 2 * len(self.configuration.numbers) + 3
-        members = []
-        for k, configuration in enumerate(configurations):
-            padded = pad(configuration, atoms)
-            cutoff = self.potential.cutoff
-            neighbours = host_neighbours(padded, None if cutoff is None else cutoff + skin)
-            capacity = max(self.capacity, neighbours.index.shape[1])
-            members.append((k, padded, widen(neighbours, capacity)))
+        reach = None if self.potential.cutoff is None else self.potential.cutoff + skin
+        members = [(k, c, host_neighbours(c, reach)) for k, c in enumerate(configurations)]
+        capacity = bucket(max(self.capacity, *(n.index.shape[1] for _, _, n in members)), steps=2)
         filled = members + [members[-1]] * (16 - len(members))
-        answers = [p for _, p in run_bucket(energy_forces_stress, self.potential, filled, "loop")]
-        return answers[: len(configurations)]
+        answers = run_bucket(
+            energy_forces_stress, self.potential, filled, "loop", (atoms, capacity)
+        )
+        return [answer for _, answer in answers][: len(configurations)]
 
     def compare(
         self, name: str, got: Array | float, expected: Array | float, tolerance: float

@@ -5,6 +5,7 @@ them all; within a bucket a compiled loop, or `vmap` where that is faster, runs 
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -27,6 +28,8 @@ from thermosearch.potentials.neighbours_host import host_neighbours, widen
 from thermosearch.runtime.errors import InputError
 
 Batching = Literal["loop", "vmap"]
+Shape = tuple[int, int]
+Listed = tuple[int, Configuration, Neighbours]
 
 
 def evaluate(
@@ -216,18 +219,77 @@ def _run(
     """Results of the chosen configurations, padding atoms included, in any order."""
     batching = batching or ("loop" if jax.default_backend() == "cpu" else "vmap")
     sizes = {len(configurations[k].numbers) for k in chosen}
-    buckets: dict[tuple[int, int], list[tuple[int, Configuration, Neighbours]]] = {}
+    waiting: dict[Shape, list[Listed]] = {}
+    slots = 0
     for k in chosen:
         # Structures of one common size need no padding atoms.
         atoms = max(sizes) if len(sizes) == 1 else bucket(len(configurations[k].numbers))
-        padded = pad(configurations[k], atoms)
-        neighbours = host_neighbours(padded, potential.cutoff)
+        neighbours = host_neighbours(configurations[k], potential.cutoff)
         capacity = _capacity(neighbours.index.shape[1])
-        buckets.setdefault((atoms, capacity), []).append((k, padded, neighbours))
-        if len(buckets[atoms, capacity]) == _width(atoms * capacity, batching):
-            yield from run_bucket(entry, potential, buckets.pop((atoms, capacity)), batching)
-    while buckets:
-        yield from run_bucket(entry, potential, buckets.popitem()[1], batching)
+        waiting.setdefault((atoms, capacity), []).append((k, configurations[k], neighbours))
+        slots += atoms * capacity
+        if slots > _HELD_SLOTS:
+            yield from _run_merged(entry, potential, waiting, batching)
+            waiting, slots = {}, 0
+    yield from _run_merged(entry, potential, waiting, batching)
+
+
+_HELD_SLOTS = 2**24
+"""Neighbour lists held at a time, in slots: about 300 MB."""
+
+_COMPILATION_SLOTS = 2**23
+"""Slots a model evaluates in about the time that compiling one more shape takes (seconds)."""
+
+
+def _run_merged(
+    entry: Entry,
+    potential: Potential,
+    waiting: dict[Shape, list[Listed]],
+    batching: Batching,
+) -> Iterator[tuple[int, Any]]:
+    merged: dict[Shape, list[Listed]] = {}
+    into = merge_shapes({shape: len(members) for shape, members in waiting.items()})
+    for shape, members in waiting.items():
+        merged.setdefault(into[shape], []).extend(members)
+    for shape, members in merged.items():
+        width = _width(shape[0] * shape[1], batching)
+        for first in range(0, len(members), width):
+            yield from run_bucket(entry, potential, members[first : first + width], batching, shape)
+
+
+def merge_shapes(counts: dict[Shape, int]) -> dict[Shape, Shape]:
+    """Choose the shape each bucket is evaluated in: as few as pay for their compilation.
+
+    Two buckets are merged into the shape that holds both as long as the padding this adds costs
+    less than compiling one shape more; the cheapest merger goes first.
+
+    Parameters
+    ----------
+    counts : dict
+        Number of configurations of each shape (atoms, capacity).
+
+    Returns
+    -------
+    dict
+        The shape in which each of them is evaluated.
+    """
+    groups = [([shape], shape) for shape in sorted(counts)]
+
+    def slots(members: list[Shape], shape: Shape) -> int:
+        return sum(counts[s] * (shape[0] * shape[1] - s[0] * s[1]) for s in members)
+
+    while len(groups) > 1:
+        mergers = []
+        for (i, (a, shape_a)), (j, (b, shape_b)) in combinations(enumerate(groups), 2):
+            both = (max(shape_a[0], shape_b[0]), max(shape_a[1], shape_b[1]))
+            extra = slots(a + b, both) - slots(a, shape_a) - slots(b, shape_b)
+            mergers.append((extra, i, j, both))
+        extra, i, j, both = min(mergers)
+        if extra > _COMPILATION_SLOTS:
+            break
+        groups[i] = (groups[i][0] + groups[j][0], both)
+        del groups[j]
+    return {member: shape for members, shape in groups for member in members}
 
 
 def _width(slots: int, batching: Batching) -> int:
@@ -239,16 +301,17 @@ def _width(slots: int, batching: Batching) -> int:
 def run_bucket(
     entry: Entry,
     potential: Potential,
-    members: list[tuple[int, Configuration, Neighbours]],
+    members: list[Listed],
     batching: Batching,
+    shape: Shape,
 ) -> Iterator[tuple[int, Any]]:
-    """Evaluate configurations of one size, each with its number and its list, in one call."""
-    capacity = _capacity(max(n.index.shape[1] for _, _, n in members))
+    """Evaluate configurations, each with its number and its list, in one call of this shape."""
+    atoms, capacity = shape
     # The batch is filled up to a power of two with its last member; the loop never reaches those.
     filling = members + [members[-1]] * (2 ** (len(members) - 1).bit_length() - len(members))
-    lists = [widen(neighbours, capacity) for _, _, neighbours in filling]
+    lists = [widen(neighbours, capacity, atoms) for _, _, neighbours in filling]
     batch = (
-        stack([configuration for _, configuration, _ in filling]),
+        stack([pad(configuration, atoms) for _, configuration, _ in filling]),
         Neighbours(*(np.stack(field) for field in zip(*lists, strict=True))),
     )
     run = _loop if batching == "loop" else _vmap

@@ -74,23 +74,36 @@ def _padded(
     )
 
 
-def widen(neighbours: Neighbours, capacity: int) -> Neighbours:
-    """Append empty slots to a complete list until every atom has `capacity` of them.
+def widen(neighbours: Neighbours, capacity: int, atoms: int | None = None) -> Neighbours:
+    """Append empty slots to a complete list, and rows without neighbours for padding atoms.
+
+    Parameters
+    ----------
+    neighbours : Neighbours
+        numpy arrays of `n` rows.
+    capacity : int
+        Slots wanted for every atom.
+    atoms : int, optional
+        Rows wanted; `n` by default.
 
     Raises
     ------
     ValueError
-        If the list is incomplete or already wider.
+        If the list is incomplete or already wider or longer.
     """
     n, m = neighbours.index.shape
-    if not neighbours.needed <= m <= capacity:
-        raise ValueError(f"cannot widen {m} slots ({neighbours.needed} needed) to {capacity}")
-    more = (0, capacity - m)
-    row, column = np.divmod(np.asarray(neighbours.reverse), m)
-    reverse = np.where(row < n, row * capacity + column, n * capacity).astype(np.int32)
+    atoms = n if atoms is None else atoms
+    if not (neighbours.needed <= m <= capacity and n <= atoms):
+        raise ValueError(
+            f"cannot widen {n} x {m} slots ({neighbours.needed} needed) to {atoms} x {capacity}"
+        )
+    more = ((0, atoms - n), (0, capacity - m))
+    index = np.where(neighbours.index == n, atoms, neighbours.index)
+    row, column = np.divmod(np.asarray(neighbours.reverse), max(m, 1))
+    reverse = np.where(row < n, row * capacity + column, atoms * capacity).astype(np.int32)
     return Neighbours(
-        index=np.pad(neighbours.index, ((0, 0), more), constant_values=n),
-        shift=np.pad(neighbours.shift, ((0, 0), more, (0, 0))),
-        reverse=np.pad(reverse, ((0, 0), more), constant_values=n * capacity),
+        index=np.pad(index, more, constant_values=atoms).astype(np.int32),
+        shift=np.pad(neighbours.shift, (*more, (0, 0))),
+        reverse=np.pad(reverse, more, constant_values=atoms * capacity),
         needed=neighbours.needed,
     )
