@@ -93,7 +93,7 @@ def run_all(
         steps += state.iteration
         points = dead_points(system, history, state, problem.sizes)
         done.append(Finished(pressure, repeat, points, history, state, reason))
-        _tell(done[-1], label, context)
+        _tell(done[-1], label, problem.sizes.culled, context)
         current = None
     return done
 
@@ -120,14 +120,14 @@ def _label(problem: Problem, pressure: int, repeat: int, repeats: int) -> str:
     return ", ".join(["nested sampling", *where, *which])
 
 
-def _tell(run: Finished, label: str, context: RunContext) -> None:
+def _tell(run: Finished, label: str, culled: int, context: RunContext) -> None:
     """One line about how a run went; a warning where it did not go well."""
     state = run.state
-    clones = len(run.points.value)
+    clones = run.state.iteration * culled
     context.log.info(
         "%s: %d dead points, %d energies; ended by %s",
         label,
-        clones,
+        len(run.points.value),
         state.evaluations,
         run.reason,
     )

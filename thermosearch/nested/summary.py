@@ -233,7 +233,7 @@ def _warnings(problem: Problem, runs: list[Finished]) -> Iterator[str]:
             name = f"run {run.repeat + 1}"
         if run.reason.startswith(("a plateau", "stuck")):
             yield f"{name} ended by {run.reason}"
-        share = run.state.unmoved / len(run.points.value)
+        share = run.state.unmoved / max(1, run.state.iteration * problem.sizes.culled)
         if share > 0.01:
             yield f"{name}: {share:.1%} of the clones never moved: the walks are too short"
         equal = np.mean(np.diff(run.points.value[: -problem.sizes.walkers]) == 0.0)
