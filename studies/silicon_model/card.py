@@ -294,7 +294,11 @@ def as_markdown(card: dict[str, Any], reference: dict[str, Any], file: ModelFile
         "| | model | CASTEP |",
         "| --- | --- | --- |",
         *(f"| {t} | {card['diamond'][m]:.3f} | {reference[r]:.3f} |" for t, m, r in bulk_rows),
-        f"| vacancy, eV | {card['vacancy_eV']:.2f} | {reference['vacancy_energy']:.2f} |",
+        *(
+            [f"| vacancy, eV | {card['vacancy_eV']:.2f} | {reference['vacancy_energy']:.2f} |"]
+            if "vacancy_eV" in card
+            else []
+        ),
         "",
         "## Phases",
         "Height of each phase's lowest point of E(V) above diamond's, eV/atom, and its volume,",
@@ -309,7 +313,7 @@ def as_markdown(card: dict[str, Any], reference: dict[str, Any], file: ModelFile
         "| --- | --- | --- |",
         *(
             f"| ({n}) | {s['as_cut_J_per_m2']:.2f} | {s['relaxed_J_per_m2']:.2f} |"
-            for n, s in card["surfaces"].items()
+            for n, s in card.get("surfaces", {}).items()
         ),
         "",
         "The (001) 2x1 frame of the training data (16 atoms), relaxed:",
