@@ -128,7 +128,8 @@ def test_a_run_folder_is_complete_and_finished_once(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "run" / "results.h5") as file:
         assert file["curves/0/heat_capacity"].shape == (5,)
         assert file["walks/p0_r1/accepted"].shape == (12, 1)
-    assert (tmp_path / "run" / "report.html").exists()
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Thermodynamics" in report and "Acceptance rate of each move" in report
     with pytest.raises(InputError, match="already holds a run"):
         run(small(analysis={"temperatures": [0.2, 1.0, 6]}), output=tmp_path / "run", quiet=True)
 
@@ -158,6 +159,37 @@ def test_pressures_come_in_one_job(tmp_path: Path) -> None:
     assert {"enthalpy", "gibbs_free_energy", "thermal_expansion", "compressibility"} <= {
         q.name for q in results.quantities
     }
+
+
+ANY_POTENTIAL = {
+    "calculator": (
+        {"ase": "ase.calculators.emt:EMT"},
+        {"composition": {"Cu": 2, "Al": 1}, "cell": {"vectors": (5.0 * np.eye(3)).tolist()}},
+        {"moves": [{"name": "all_atoms", "count": 2}, {"name": "swap"}]},
+    ),
+    "many-body": (
+        {"analytic": "stillinger_weber"},
+        {
+            "composition": {"Si": 8},
+            "flexible_cell": {"pressures": [0.1], "volume_per_atom": [10.0, 60.0]},
+        },
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["calculator", pytest.param("many-body", marks=pytest.mark.slow)])
+def test_any_potential_is_sampled(name: str, tmp_path: Path) -> None:
+    """An ASE calculator with two species; forces, a flexible cell and growing lists."""
+    potential, system, method = ANY_POTENTIAL[name]
+    content = small(potential=potential, system=system)
+    content["analysis"] = {"temperatures": [500.0, 3000.0, 5], "draws": 20}
+    content["method"] |= {"repeats": 1, "rounds": 2, "stop": {"iterations": 3}} | method
+    results = execute(parsed(content), context(tmp_path, never, never))
+    value = results.arrays["dead/p0_r0/value"]
+    assert np.all(np.isfinite(value)) and np.all(np.diff(value) <= 0.0)
+    assert results.arrays["walks/p0_r0/accepted"].sum() > 0
+    assert all("T_K" in quantity.conditions for quantity in results.quantities)
 
 
 @pytest.mark.parametrize(
