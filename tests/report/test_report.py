@@ -230,7 +230,7 @@ def test_run_stopped_before_its_first_result(tmp_path: Path) -> None:
 
 
 def test_unknown_kind_is_shown_with_what_all_runs_have(tmp_path: Path) -> None:
-    read = Page(write_report(search_run(tmp_path / "run", engine="nested")))
+    read = Page(write_report(search_run(tmp_path / "run", engine="unheard_of")))
     assert read.section_ids() == ["results", "structures", "provenance"]
 
 

@@ -44,6 +44,8 @@ def materialise(a: Float[Array, "p m n"]) -> Float[Array, "p m n"]:
     XLA fuses elementwise work into every loop that uses it and so repeats it there, for each
     product of a sum; it drops `optimization_barrier` before it fuses, but keeps matrix products.
     """
+    if a.shape[0] == 1:
+        return a
     return apply_matrix(jnp.eye(a.shape[0], dtype=a.dtype), a)
 
 

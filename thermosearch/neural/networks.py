@@ -73,10 +73,20 @@ class Networks(eqx.Module):
         species : (n,) int32
             Element index of each atom.
         """
-        hidden = jax.nn.swish(
-            jnp.einsum("nf,mfh->mnh", features, self.weights[0]) + self.first_biases[:, species]
-        )
+        layer = jnp.einsum("mfh,fn->mhn", self.weights[0], features.T)
+        hidden = jax.nn.swish(layer + _by_element(self.first_biases, species))
         for weight, bias in zip(self.weights[1:], self.biases, strict=True):
-            layer = jax.nn.swish(jnp.einsum("mnf,mfh->mnh", hidden, weight) + bias[:, None, :])
+            layer = jnp.einsum("mfh,mfn->mhn", weight, hidden)
+            layer = jax.nn.swish(layer + bias[:, :, None])
             hidden = hidden + layer if self.core == "residual" else layer
-        return jnp.einsum("mnh,mh->mn", hidden, self.output) + self.output_bias[:, species]
+        out = jnp.einsum("mh,mhn->mn", self.output, hidden)
+        return out + _by_element(self.output_bias[..., None], species)[:, 0]
+
+
+def _by_element(
+    values: Float[Array, "members elements size"], species: Int[Array, " n"]
+) -> Float[Array, "members size _"]:
+    """Values of each atom's element, atoms last; one element needs no look-up."""
+    if values.shape[1] == 1:
+        return values[:, 0, :, None]
+    return jnp.swapaxes(values.at[:, species].get(mode="clip"), 1, 2)

@@ -1,0 +1,97 @@
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from thermosearch.configuration import Array, Configuration, from_ase
+from thermosearch.neural.config import ModelConfig
+from thermosearch.neural.model import NeuralPotential, with_precision
+from thermosearch.potentials.check import check_potential
+from thermosearch.potentials.interface import energy_forces
+from thermosearch.potentials.neighbours_host import host_neighbours
+
+CONFIG = ModelConfig(
+    elements=("Si", "O"),
+    cutoff=3.5,
+    n_max=4,
+    l_max=2,
+    channels=2,
+    radial=(4, 3, 3),
+    couplings=((1, 1, 2),),
+    coupling_channels=2,
+    widths=(8, 6),
+    members=2,
+    precision="float64",
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> NeuralPotential:
+    return NeuralPotential.initial(CONFIG, jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def crystal() -> Configuration:
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    atoms.symbols[2] = "O"
+    atoms.set_cell(atoms.cell @ np.array([[1, 0.05, 0], [0, 1, 0.1], [0, 0, 1]]), True)
+    return from_ase(atoms)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_is_a_potential(
+    model: NeuralPotential, crystal: Configuration, precision: Literal["float32", "float64"]
+) -> None:
+    check_potential(with_precision(model, precision), crystal, precision=precision)
+
+
+def test_energy_is_the_mean_of_the_members(model: NeuralPotential, crystal: Configuration) -> None:
+    neighbours = jax.tree.map(jnp.asarray, host_neighbours(crystal, model.cutoff))
+    crystal = jax.tree.map(jnp.asarray, crystal)
+    members = model.member_energies(crystal, neighbours)
+    assert members.shape == (2,)
+    assert abs(members[0] - members[1]) > 1e-3
+    np.testing.assert_allclose(model.energy(crystal, neighbours), jnp.mean(members), rtol=1e-12)
+
+
+def test_hessian_is_symmetric_and_the_slope_of_the_forces(
+    model: NeuralPotential, crystal: Configuration
+) -> None:
+    neighbours = jax.tree.map(jnp.asarray, host_neighbours(crystal, model.cutoff))
+    n = crystal.positions.size
+
+    @jax.jit
+    def slope(positions: Array) -> Array:
+        moved = crystal._replace(positions=positions)
+        return -energy_forces(model, moved, neighbours).forces.reshape(-1)
+
+    start = jnp.asarray(crystal.positions)
+    hessian = jax.jit(jax.jacrev(slope))(start).reshape(n, n)
+    np.testing.assert_allclose(hessian, hessian.T, atol=1e-10)
+    step = 1e-5
+    for k in (0, 7, 13):
+        moved = jnp.zeros(n).at[k].set(step).reshape(start.shape)
+        difference = (slope(start + moved) - slope(start - moved)) / (2.0 * step)
+        np.testing.assert_allclose(hessian[:, k], difference, atol=1e-7)
+
+
+def test_unknown_element_is_not_a_number(model: NeuralPotential, crystal: Configuration) -> None:
+    neighbours = jax.tree.map(jnp.asarray, host_neighbours(crystal, model.cutoff))
+    crystal = jax.tree.map(jnp.asarray, crystal)
+    numbers = np.array(crystal.numbers)
+    numbers[0] = 79
+    changed = crystal._replace(numbers=jnp.asarray(numbers))
+    assert np.isnan(model.energy(changed, neighbours))
+
+
+def test_config_survives_json_and_names_mistakes() -> None:
+    assert ModelConfig.from_json(CONFIG.to_json()) == CONFIG
+    with pytest.raises(ValueError, match="unknown model fields: widht"):
+        ModelConfig.from_json({"elements": ["Si"], "widht": 3})
+    with pytest.raises(ValueError, match="coupling"):
+        dataclasses.replace(CONFIG, couplings=((1, 1, 1),))
