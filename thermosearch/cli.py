@@ -121,7 +121,7 @@ def _report(options: argparse.Namespace, ranks: Communicator) -> int:
 
 
 def _benchmark(options: argparse.Namespace, ranks: Communicator) -> int:
-    benchmark = load("thermosearch.potentials.benchmark:benchmark")
+    benchmark = load("thermosearch.neural.benchmark:benchmark")
     _say(ranks.on_root(lambda: benchmark(options.model)), ranks)
     return EXIT_FINISHED
 

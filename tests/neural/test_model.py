@@ -8,10 +8,11 @@ import pytest
 from ase.build import bulk
 
 from thermosearch.configuration import Array, Configuration, from_ase
+from thermosearch.neural import model as neural_model
 from thermosearch.neural.config import ModelConfig
-from thermosearch.neural.model import NeuralPotential, with_precision
+from thermosearch.neural.model import NeuralPotential, single_member, with_precision
 from thermosearch.potentials.check import check_potential
-from thermosearch.potentials.interface import energy_forces
+from thermosearch.potentials.interface import energy_forces, energy_forces_stress
 from thermosearch.potentials.neighbours_host import host_neighbours
 
 CONFIG = ModelConfig(
@@ -78,6 +79,26 @@ def test_hessian_is_symmetric_and_the_slope_of_the_forces(
         moved = jnp.zeros(n).at[k].set(step).reshape(start.shape)
         difference = (slope(start + moved) - slope(start - moved)) / (2.0 * step)
         np.testing.assert_allclose(hessian[:, k], difference, atol=1e-7)
+
+
+def test_blocks_of_atoms_give_what_all_atoms_give_together(
+    model: NeuralPotential, crystal: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbours = jax.tree.map(jnp.asarray, host_neighbours(crystal, model.cutoff))
+    crystal = jax.tree.map(jnp.asarray, crystal)
+    together = energy_forces_stress(model, crystal, neighbours)
+    monkeypatch.setattr(neural_model, "_BLOCK", 3)
+    blocks = energy_forces_stress(model, crystal, neighbours)
+    for found, expected in zip(blocks, together, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_a_member_alone_is_that_member(model: NeuralPotential, crystal: Configuration) -> None:
+    neighbours = jax.tree.map(jnp.asarray, host_neighbours(crystal, model.cutoff))
+    crystal = jax.tree.map(jnp.asarray, crystal)
+    members = model.member_energies(crystal, neighbours)
+    alone = [single_member(model, k).energy(crystal, neighbours) for k in range(2)]
+    np.testing.assert_allclose(alone, members, rtol=1e-12)
 
 
 def test_unknown_element_is_not_a_number(model: NeuralPotential, crystal: Configuration) -> None:

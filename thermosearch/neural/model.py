@@ -1,6 +1,7 @@
 """The neural potential: descriptor, committee of networks, repulsion, reference energies."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import equinox as eqx
@@ -15,6 +16,9 @@ from thermosearch.neural.descriptor import Descriptor, feature_count
 from thermosearch.neural.networks import Networks
 from thermosearch.neural.repulsion import covalent_radius, pair_repulsion
 from thermosearch.potentials.interface import Committee, Neighbours, pair_vectors
+
+_BLOCK = 256
+"""Atoms whose intermediate arrays fit the cache of a core together."""
 
 
 class NeuralPotential(Committee):
@@ -112,7 +116,26 @@ class NeuralPotential(Committee):
         return jnp.where(configuration.numbers == PADDING, 0.0, energies)
 
     def learned_energies(self, environments: "Environments") -> Float[Array, "members n"]:
-        """Atomic energies of the networks alone: no references, no repulsion; eV."""
+        """Atomic energies of the networks alone: no references, no repulsion; eV.
+
+        Many atoms are worked through in blocks, whose intermediate arrays stay in the cache.
+        """
+        n = environments.species.shape[0]
+        if n <= 2 * _BLOCK or jax.default_backend() != "cpu":
+            return self._learned_energies(environments)
+        count = -(-n // _BLOCK)
+
+        def blocks(a: Array) -> Array:
+            filling = ((0, count * _BLOCK - n), *((0, 0),) * (a.ndim - 1))
+            return jnp.pad(a, filling).reshape(count, _BLOCK, *a.shape[1:])
+
+        # The filling has zero vectors, where the descriptor's polynomials are smooth.
+        # Computed again in the reverse pass: cheaper than keeping them in memory.
+        of_block = jax.checkpoint(partial(type(self)._learned_energies, self))
+        of_blocks = jax.lax.map(of_block, jax.tree.map(blocks, environments))
+        return jnp.moveaxis(of_blocks, 0, 1).reshape(self.config.members, -1)[:, :n]
+
+    def _learned_energies(self, environments: "Environments") -> Float[Array, "members n"]:
         species = environments.species
         features = self.descriptor(environments.vectors, environments.filled, environments.partners)
         normalised = (features - self.feature_shift[species]) * self.feature_gain[species]
@@ -196,5 +219,20 @@ def with_precision(
         feature_gain=cast(model.feature_gain),
         networks=parts[1],
         energy_scale=cast(model.energy_scale),
+        references=model.references,
+    )
+
+
+def single_member(model: NeuralPotential, member: int) -> NeuralPotential:
+    """One member as a model of its own, which does not pay for the others' networks."""
+    networks = jax.tree.map(lambda leaf: leaf[member : member + 1], model.networks)
+    config = replace(model.config, members=1)
+    return NeuralPotential(
+        config=config,
+        descriptor=Descriptor(config, model.descriptor.embedding, model.descriptor.mixing),
+        feature_shift=model.feature_shift,
+        feature_gain=model.feature_gain,
+        networks=networks,
+        energy_scale=model.energy_scale,
         references=model.references,
     )
