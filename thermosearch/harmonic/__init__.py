@@ -1,0 +1,1 @@
+"""Effective harmonic potentials: thermodynamics of anharmonic crystals."""
