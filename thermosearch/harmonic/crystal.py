@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from jaxtyping import Float, Int
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
+from phonopy.structure.cells import guess_primitive_matrix
 from phonopy.structure.symmetry import Symmetry
 
 from thermosearch.configuration import Configuration, from_ase
@@ -191,7 +192,7 @@ def allowed(
 
 
 def unit_cell(crystal: Crystal, effective: EffectiveCrystal) -> Atoms:
-    """Unit cell of an effective crystal, its atoms at their centroids."""
+    """Give the unit cell of an effective crystal, its atoms at their centroids."""
     cell = np.linalg.inv(crystal.supercell_matrix.T) @ effective.cell
     return Atoms(
         numbers=effective.numbers[crystal.unit_atoms],
@@ -203,10 +204,11 @@ def unit_cell(crystal: Crystal, effective: EffectiveCrystal) -> Atoms:
 
 def phonopy_object(crystal: Crystal, effective: EffectiveCrystal) -> Phonopy:
     """Make phonopy's object of an effective crystal: bands, DOS, meshes, thermal properties."""
+    unit = _to_phonopy(unit_cell(crystal, effective))
     phonon = Phonopy(
-        _to_phonopy(unit_cell(crystal, effective)),
+        unit,
         crystal.supercell_matrix,
-        primitive_matrix="auto",
+        primitive_matrix=guess_primitive_matrix(unit, symprec=SYMMETRY_TOLERANCE),
         symprec=SYMMETRY_TOLERANCE,
     )
     n = crystal.atoms

@@ -165,7 +165,7 @@ def displacements(
 def antithetic_normals(
     stream: Sequence[int], first: int, pairs: int, size: int
 ) -> Float[np.ndarray, "samples size"]:
-    """Standard normal deviates in pairs (z, -z): the odd part of any average cancels exactly.
+    """Draw standard normal deviates in pairs (z, -z): odd parts of averages cancel exactly.
 
     Every pair has a random stream of its own, so that a sample does not depend on who draws it
     nor on how many are drawn together.

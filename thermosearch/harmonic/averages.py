@@ -1,0 +1,185 @@
+"""Averages over the sample of a crystal: free energy, mean force, pressure, and where they point.
+
+The pressure tensor is that of the variational free energy at fixed force constants,
+
+    P_ab = <-sigma_ab> - sum_i <u_ia f_ib + u_ib f_ia> / (2 V)
+
+with all forces f, stress sigma in ASE's sign and the volume V of the supercell (Monacelli et al.,
+Phys. Rev. B 98, 024106 (2018), doi:10.1103/PhysRevB.98.024106).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal
+from thermosearch.harmonic.prepare import Elastic
+from thermosearch.harmonic.regression import Sample, free_energy, pair_mean
+from thermosearch.harmonic.statistics import Bath, Modes, covariance
+from thermosearch.harmonic.symmetry import symmetrise_tensor, symmetrise_vectors
+
+
+class Averages(NamedTuple):
+    """Of one sample, on the harmonic potential that made it.
+
+    Attributes
+    ----------
+    free_energy, free_energy_error : float
+        Of the supercell, eV, static energy included.
+    pressure, pressure_error : (3, 3) float64
+        eV/A^3, symmetrised over the space group.
+    """
+
+    free_energy: float
+    free_energy_error: float
+    pressure: Float[np.ndarray, "3 3"]
+    pressure_error: Float[np.ndarray, "3 3"]
+
+
+class Drift(NamedTuple):
+    """Where centroids and cell want to go, by the mean force and pressure of a sample.
+
+    Attributes
+    ----------
+    shift : (n,) float64
+        Of the centroids at fixed strain, A.
+    strain : (3, 3) float64
+        Of the cell.
+    gain, noise : float
+        Expected fall of the free energy (unbiased), and what noise pretends, eV.
+    strain_error : (3, 3) float64
+        Standard error.
+    """
+
+    shift: Float[np.ndarray, " n"]
+    strain: Float[np.ndarray, "3 3"]
+    gain: float
+    noise: float
+    strain_error: Float[np.ndarray, "3 3"]
+
+
+def averages(
+    crystal: Crystal, effective: EffectiveCrystal, modes: Modes, at: Bath, sample: Sample
+) -> Averages:
+    """Average the sample of a crystal."""
+    value, error = free_energy(modes, at, effective.force_constants, sample)
+    each = pressures(crystal, effective, modes, at, sample)
+    pressure, pressure_error = pair_mean(sample, each)
+    return Averages(value, error, pressure, pressure_error)
+
+
+def pressures(
+    crystal: Crystal, effective: EffectiveCrystal, modes: Modes, at: Bath, sample: Sample
+) -> Float[np.ndarray, "s 3 3"]:
+    """Pressure tensor of every sample; only the mean has a meaning, eV/A^3.
+
+    The harmonic part u_a (Phi u)_b has a mean known exactly. Its fluctuation is subtracted as
+    far as it explains that of the pressure: all of it would add noise, because the stress holds
+    part of it already.
+    """
+    s, n = len(sample.energies), crystal.atoms
+    u = sample.displacements.reshape(s, n, 3)
+    f = sample.forces.reshape(s, n, 3)
+    pulled = (sample.displacements @ effective.force_constants).reshape(s, n, 3)
+    virial = np.einsum("sia,sib->sab", u, f)
+    raw = -sample.stresses - 0.5 * (virial + virial.transpose(0, 2, 1)) / effective.volume
+    spread = covariance(modes, at) @ effective.force_constants
+    exact = np.einsum("iaib->ab", spread.reshape(n, 3, n, 3))
+    harmonic = (np.einsum("sia,sib->sab", u, pulled) - exact) / effective.volume
+    cell = effective.cell
+    turned = _turned(crystal, cell, raw)
+    control = _turned(crystal, cell, 0.5 * (harmonic + harmonic.transpose(0, 2, 1)))
+    return turned - _slope(turned, control) * control
+
+
+def drift(
+    crystal: Crystal,
+    effective: EffectiveCrystal,
+    modes: Modes,
+    elastic: Elastic,
+    sample: Sample,
+    pressures_of: Float[np.ndarray, "s 3 3"],
+    target: float,
+) -> Drift:
+    """Newton step of centroids and cell with Phi and the static elastic response.
+
+    The free energy is taken as quadratic in shift and strain; centroids are eliminated, which
+    leaves the strain with relaxed atoms.
+
+    Parameters
+    ----------
+    crystal, effective, modes, elastic
+        The crystal as it was sampled.
+    sample : Sample
+        Its sample.
+    pressures_of : (s, 3, 3)
+        By `pressures`.
+    target : float
+        Pressure to reach, eV/A^3.
+    """
+    cell, volume, k = effective.cell, effective.volume, len(elastic.strains)
+    forces = 0.5 * (sample.forces[0::2] + sample.forces[1::2])
+    pushes = 0.5 * (pressures_of[0::2] + pressures_of[1::2]) - target * np.eye(3)
+    half = np.arange(len(forces)) % 2
+    # Both are linear, so their halves are symmetrised rather than every pair.
+    mean = [_allowed_forces(crystal, cell, forces[half == h].mean(axis=0)) for h in (0, 1)]
+    push = volume * np.einsum("kab,pab->pk", elastic.strains, pushes)
+    scaled = modes.vectors / np.sqrt(modes.masses)[:, None]
+    in_modes = scaled.T @ elastic.coupling / modes.frequencies[:, None]
+    inverse = _positive_inverse(elastic.stiffness - in_modes.T @ in_modes)
+    halves = []
+    for h in (0, 1):
+        force = (scaled.T @ mean[h]) / modes.frequencies
+        strain = inverse @ (push[half == h].mean(axis=0) - in_modes.T @ force)
+        halves.append((force, push[half == h].mean(axis=0) - in_modes.T @ force, strain))
+    (fa, ga, ea), (fb, gb, eb) = halves
+    strain = 0.5 * (ea + eb)
+    gain = 0.5 * float(fa @ fb + ga @ eb)
+    noise = 0.125 * float((fa - fb) @ (fa - fb) + (ga - gb) @ (ea - eb))
+    force = 0.5 * (fa + fb) - in_modes @ strain
+    error = inverse @ np.cov(push.T).reshape(k, k) @ inverse / len(forces) if k else inverse
+    deviation = np.sqrt(np.einsum("kl,kab,lab->ab", error, elastic.strains, elastic.strains))
+    return Drift(
+        scaled @ (force / modes.frequencies),
+        np.einsum("k,kab->ab", strain, elastic.strains),
+        gain,
+        noise,
+        deviation,
+    )
+
+
+def _positive_inverse(matrix: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
+    """Inverse with the absolute eigenvalues: a static lattice that is unstable still steps down."""
+    values, vectors = np.linalg.eigh(matrix)
+    if not len(values):
+        return matrix
+    lifted = np.maximum(np.abs(values), 0.05 * np.abs(values).max())
+    return (vectors / lifted) @ vectors.T
+
+
+def _allowed_forces(
+    crystal: Crystal, cell: Float[np.ndarray, "3 3"], forces: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    return symmetrise_vectors(crystal.group, cell, forces.reshape(-1, 3)).reshape(-1)
+
+
+def _turned(
+    crystal: Crystal, cell: Float[np.ndarray, "3 3"], tensors: Float[np.ndarray, "s 3 3"]
+) -> Float[np.ndarray, "s 3 3"]:
+    """Average every tensor over the rotations, by one matrix for all."""
+    units = np.eye(9).reshape(9, 3, 3)
+    matrix = np.array([symmetrise_tensor(crystal.group, cell, each).reshape(9) for each in units])
+    return (tensors.reshape(-1, 9) @ matrix).reshape(-1, 3, 3)
+
+
+def _slope(
+    values: Float[np.ndarray, "s 3 3"], control: Float[np.ndarray, "s 3 3"]
+) -> Float[np.ndarray, "3 3"]:
+    """Regression coefficient of the pairs' values on the pairs' control, each component."""
+    if len(values) < 8:
+        return np.zeros((3, 3))
+    v, c = (0.5 * (each[0::2] + each[1::2]) for each in (values, control))
+    v, c = v - v.mean(axis=0), c - c.mean(axis=0)
+    square = np.sum(c * c, axis=0)
+    return np.sum(v * c, axis=0) / np.where(square > 0.0, square, 1.0)

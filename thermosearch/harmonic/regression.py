@@ -1,0 +1,258 @@
+"""What a sample says about the harmonic potential that made it.
+
+The sample's displacements x follow the Gaussian of the harmonic potential u = x Phi x / 2. With
+the residual forces g = f + Phi x, the variational free energy F <= F_harm + <U - u> is stationary
+where <g x^T> = 0, and the regression of g on x gives the correction D = <d2U/dx2> - Phi: the
+harmonic part of the forces cancels sample by sample, which the naive average <f x^T> leaves to
+chance (Bianco et al., Phys. Rev. B 96, 014111 (2017), doi:10.1103/PhysRevB.96.014111).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.harmonic.statistics import Bath, Modes, harmonic_free_energy, variances
+
+Projection = Callable[[np.ndarray], np.ndarray]
+"""Puts a matrix over the coordinates into the space that the symmetry allows."""
+
+
+class Sample(NamedTuple):
+    """Displaced configurations and their energies; rows 2 k and 2 k + 1 are antithetic pairs.
+
+    Attributes
+    ----------
+    displacements : (s, n) float64
+        From the centroids, A.
+    energies : (s,) float64
+        Potential energies, eV.
+    forces : (s, n) float64
+        eV/A.
+    stresses : (s, 3, 3) float64
+        eV/A^3, ASE sign.
+    weights : (s,) float64
+        Sum to one.
+    """
+
+    displacements: Float[np.ndarray, "s n"]
+    energies: Float[np.ndarray, " s"]
+    forces: Float[np.ndarray, "s n"]
+    stresses: Float[np.ndarray, "s 3 3"]
+    weights: Float[np.ndarray, " s"]
+
+
+class Refit(NamedTuple):
+    """Correction of the force constants.
+
+    Attributes
+    ----------
+    change : (m, m) float64
+        D in the coordinates z of unit variance: the curvature missing, eV.
+    gain : float
+        By how much the free energy is expected to fall, eV; from independent halves of the
+        sample, so that noise does not count as gain (it may come out negative).
+    noise : float
+        By how much the correction's own noise is expected to lift the free energy, eV.
+    """
+
+    change: Float[np.ndarray, "m m"]
+    gain: float
+    noise: float
+
+
+def combined(samples: list[Sample], shares: list[float]) -> Sample:
+    """Join samples, each with its share of the weight."""
+    total = sum(shares)
+    weights = [s.weights * (share / total) for s, share in zip(samples, shares, strict=True)]
+    fields = [np.concatenate([s[k] for s in samples]) for k in range(4)]
+    return Sample(*fields, np.concatenate(weights))
+
+
+def free_energy(
+    modes: Modes, at: Bath, force_constants: Float[np.ndarray, "n n"], sample: Sample
+) -> tuple[float, float]:
+    """Variational free energy F_harm + <U - u> of the potential that made the sample.
+
+    Returns
+    -------
+    value, error : float
+        eV; the standard error from the scatter of the pairs, which are independent blocks.
+    """
+    quadratic = np.einsum("si,si->s", sample.displacements @ force_constants, sample.displacements)
+    value, error = pair_mean(sample, sample.energies - 0.5 * quadratic)
+    return harmonic_free_energy(modes, at) + float(value), float(error)
+
+
+def pair_mean(
+    sample: Sample, values: Float[np.ndarray, "s *shape"]
+) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
+    """Weighted mean of one value a sample, and its standard error from the pairs' scatter."""
+    origin = values[0]
+    flat = (values - origin).reshape(len(values), -1)
+    mean = sample.weights @ flat
+    pairs = flat.reshape(len(flat) // 2, 2, -1).mean(axis=1) if len(flat) > 1 else flat
+    error = np.std(pairs, axis=0, ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0.0 * mean
+    return origin + mean.reshape(values.shape[1:]), error.reshape(values.shape[1:])
+
+
+def refit(
+    modes: Modes,
+    at: Bath,
+    force_constants: Float[np.ndarray, "n n"],
+    sample: Sample,
+    project: Projection,
+) -> Refit:
+    """Regress the residual forces on the displacements, within what the symmetry allows.
+
+    Minimises the mean of |A^T g + D z|^2 over symmetric D, with x = A z and z of unit variance,
+    over the sample carried by all operations of the space group. In these coordinates all modes
+    count alike, soft and stiff.
+
+    Parameters
+    ----------
+    modes : Modes
+        Of the force constants.
+    at : Bath
+        Temperature and statistics.
+    force_constants : (n, n)
+        About which the residual is taken.
+    sample : Sample
+        Its weights may be those of a reweighting.
+    project : callable
+        Average over the space group.
+    """
+    scale = np.sqrt(variances(modes, at))
+    root = np.sqrt(modes.masses)[:, None]
+    to_modes = root * modes.vectors / scale
+    x, weights = sample.displacements, sample.weights
+    residual = sample.forces + x @ force_constants
+    half = np.arange(len(x)) // 2 % 2 if len(x) > 2 else np.zeros(len(x), int)
+    whitened = [
+        (modes.vectors * scale).T
+        @ (project(_outer(residual, x, weights * (half == k))) / root)
+        @ to_modes
+        for k in (0, 1)
+    ]
+    spread = to_modes.T @ project(_outer(x, x, weights)) @ to_modes
+    values, turn = np.linalg.eigh(0.5 * (spread + spread.T))
+    both = [-_sylvester(values, turn, each + each.T) for each in whitened]
+    shares = [float(np.sum(sample.weights[half == k])) for k in (0, 1)]
+    change = both[0] + both[1]
+    if min(shares) <= 0.0:
+        return Refit(change, gain_of(modes, at, change, change), 0.0)
+    first, second = both[0] / shares[0], both[1] / shares[1]
+    apart = 0.5 * (first - second)
+    return Refit(change, gain_of(modes, at, first, second), gain_of(modes, at, apart, apart))
+
+
+def gain_of(
+    modes: Modes, at: Bath, one: Float[np.ndarray, "m m"], other: Float[np.ndarray, "m m"]
+) -> float:
+    """Second-order change of the free energy, sum_st D_st D'_st L_st / 4, eV.
+
+    L_st is how the covariance answers a change of the force constants,
+    (s_s - s_t) / (omega_t^2 - omega_s^2) with the variances s, in units of s_s s_t.
+    """
+    squares, spread = modes.frequencies**2, variances(modes, at)
+    rise = spread[:, None] - spread[None, :]
+    run = squares[None, :] - squares[:, None]
+    equal = np.abs(run) < 1e-6 * (squares[:, None] + squares[None, :])
+    slope = np.where(equal, 0.0, rise / np.where(equal, 1.0, run))
+    # d(variance)/d(omega^2) by a small difference where two modes are degenerate.
+    step = 1.0e-4
+    nearby = modes._replace(frequencies=modes.frequencies * (1.0 + step))
+    own = (spread - variances(nearby, at)) / (squares * ((1.0 + step) ** 2 - 1.0))
+    slope = np.where(equal, 0.5 * (own[:, None] + own[None, :]), slope)
+    return 0.25 * float(np.sum(one * other * slope / np.outer(spread, spread)))
+
+
+LARGEST_FALL, LARGEST_RISE = -0.7, 2.0
+"""Bounds of the relative change of omega^2, in any direction, in one step."""
+
+
+def stepped(
+    modes: Modes,
+    at: Bath,
+    force_constants: Float[np.ndarray, "n n"],
+    change: Float[np.ndarray, "m m"],
+    damping: float = 1.0,
+) -> tuple[Float[np.ndarray, "n n"], int]:
+    """Take the step, no farther than the harmonic potential stays one.
+
+    Relative to Phi the change is W = Phi^-1/2 D Phi^-1/2; its eigenvalues are bounded, so that
+    Phi stays positive definite. What the bound held back is counted, never hidden: the next
+    sample shows whether the crystal is really that soft.
+
+    Returns
+    -------
+    force_constants : (n, n)
+        After the step.
+    bounded : int
+        Number of directions in which the step was cut.
+    """
+    root = np.sqrt(modes.masses)[:, None]
+    unit = np.sqrt(variances(modes, at)) * modes.frequencies
+    relative = change / np.outer(unit, unit)
+    values, turn = np.linalg.eigh(0.5 * (relative + relative.T))
+    allowed = np.clip(damping * values, LARGEST_FALL, LARGEST_RISE)
+    stiff = (root * modes.vectors * modes.frequencies) @ turn
+    moved = force_constants + (stiff * allowed) @ stiff.T
+    return 0.5 * (moved + moved.T), int(np.sum(allowed != damping * values))
+
+
+def next_damping(
+    damping: float,
+    before: Float[np.ndarray, "m m"],
+    now: Float[np.ndarray, "m m"],
+) -> float:
+    """Length of the next step by what the last one did (Barzilai and Borwein).
+
+    The full step is the fixed-point iteration Phi <- <d2U/dx2>, which overshoots where the
+    crystal is strongly anharmonic: a softer Phi samples farther out and comes back stiffer. If
+    the correction fell from D to r D along itself, the step should have been 1 / (1 - r) times
+    as long.
+
+    Parameters
+    ----------
+    damping : float
+        Of the last step.
+    before, now : (m, m)
+        Corrections before and after it, both in the coordinates of unit variance of now.
+    """
+    ratio = float(np.sum(before * now) / np.sum(before * before))
+    return float(np.clip(damping / max(1.0 - ratio, 0.1), SHORTEST, 1.0))
+
+
+SHORTEST = 0.05
+"""Of all steps, as a share of the full one."""
+
+
+def shifted(modes: Modes, at: Bath, mean_force: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Move of the centroids to where the mean force vanishes, Phi^-1 <f>, A.
+
+    No mode moves farther than its own standard deviation, which the sample has seen.
+    """
+    spread = np.sqrt(variances(modes, at))
+    scaled = modes.vectors / np.sqrt(modes.masses)[:, None]
+    move = (scaled.T @ mean_force) / modes.frequencies**2
+    return scaled @ np.clip(move, -spread, spread)
+
+
+def _outer(
+    left: Float[np.ndarray, "s n"],
+    right: Float[np.ndarray, "s n"],
+    weights: Float[np.ndarray, " s"],
+) -> Float[np.ndarray, "n n"]:
+    return (weights[:, None] * left).T @ right
+
+
+def _sylvester(
+    values: Float[np.ndarray, " m"], turn: Float[np.ndarray, "m m"], right: Float[np.ndarray, "m m"]
+) -> Float[np.ndarray, "m m"]:
+    """Symmetric D of least norm with D C + C D = right, for C = turn diag(values) turn^T."""
+    total = values[:, None] + values[None, :]
+    seen = total > 1e-10 * values.max()
+    turned = np.where(seen, turn.T @ right @ turn / np.where(seen, total, 1.0), 0.0)
+    return turn @ turned @ turn.T

@@ -1,0 +1,317 @@
+"""The variational loop of one point: sample, average, and refit until the gradient is noise.
+
+A state asks for displaced configurations and is told their energies, forces and stresses:
+
+    state = begin(...)
+    while not state.done:
+        state = tell(problem, state, evaluate(ask(problem, state)))
+
+One rule drives it. From independent halves of the sample on the present force constants come the
+free energy still to be gained and the noise in that estimate. If the gain is more than noise (and
+than half the error asked for), the force constants, centroids and cell take a step and a new
+sample begins; else the sample grows until the errors are as small as asked. So the free energy
+is always that of the harmonic potential that made the sample.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.configuration import Configuration
+from thermosearch.harmonic.averages import Averages, Drift, averages, drift, pressures
+from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal, allowed, coordinate_masses
+from thermosearch.harmonic.prepare import Elastic
+from thermosearch.harmonic.regression import (
+    Refit,
+    Sample,
+    next_damping,
+    refit,
+    stepped,
+)
+from thermosearch.harmonic.statistics import (
+    Bath,
+    Modes,
+    antithetic_normals,
+    displacements,
+    normal_modes,
+    variances,
+)
+from thermosearch.harmonic.symmetry import symmetrise_matrix
+from thermosearch.potentials.interface import Properties
+
+
+@dataclass(frozen=True)
+class PointProblem:
+    """One point (phase, temperature, pressure).
+
+    Attributes
+    ----------
+    crystal : Crystal
+        The phase.
+    elastic : Elastic
+        Static response; with no strains the cell stays.
+    at : Bath
+        Temperature and statistics.
+    pressure : float
+        To reach, eV/A^3.
+    stream : tuple of int
+        Of the random numbers. The same for all temperatures: their errors cancel in differences.
+    pairs : int
+        Antithetic pairs of the first sample.
+    most_pairs : int
+        At which a sample stops to grow, whatever its errors.
+    most_steps : int
+        At which the loop gives up.
+    error : float
+        Of the free energy, eV of the supercell.
+    strain_error : float
+        Of the cell's strain.
+    """
+
+    crystal: Crystal
+    elastic: Elastic
+    at: Bath
+    pressure: float
+    stream: tuple[int, ...]
+    pairs: int
+    most_pairs: int
+    most_steps: int
+    error: float
+    strain_error: float
+
+
+class Course(NamedTuple):
+    """One row of the history of the loop.
+
+    Attributes
+    ----------
+    step : int
+        Refits before it.
+    pairs : int
+        In the sample.
+    free_energy, error : float
+        On the force constants of this step, eV of the supercell.
+    gain, noise : float
+        Free energy still to be gained, and the noise of that, eV.
+    pressure : float
+        A third of the trace, eV/A^3.
+    bounded : int
+        Directions in which the step after it was cut to keep the modes stable.
+    damping : float
+        Length of the step after it; 0 where the sample grew instead.
+    """
+
+    step: int
+    pairs: int
+    free_energy: float
+    error: float
+    gain: float
+    noise: float
+    pressure: float
+    bounded: int
+    damping: float
+
+
+class State(NamedTuple):
+    """Between two requests.
+
+    Attributes
+    ----------
+    effective : EffectiveCrystal
+        Present centroids, cell and force constants.
+    modes : Modes
+        Of its force constants.
+    sample : Sample or None
+        What was drawn on it so far.
+    request : int
+        Pairs to draw next.
+    step : int
+        Refits so far.
+    damping : float
+        Of the last step.
+    change : (n, n) float64
+        Of the force constants that the last sample asked for; zero at first.
+    course : tuple of Course
+        One row a sample.
+    result : Averages or None
+        Of the last sample.
+    drift : Drift or None
+        Where centroids and cell want to go by the last sample.
+    done : bool
+        Nothing more to ask.
+    converged : bool
+        Whether the gradient vanished within its error; false where the loop gave up.
+    """
+
+    effective: EffectiveCrystal
+    modes: Modes
+    sample: Sample | None
+    request: int
+    step: int
+    damping: float
+    change: Float[np.ndarray, "n n"]
+    course: tuple[Course, ...] = ()
+    result: Averages | None = None
+    drift: Drift | None = None
+    done: bool = False
+    converged: bool = False
+
+
+LARGEST_STRAIN = 0.02
+"""Of one step."""
+
+
+def begin(problem: PointProblem, effective: EffectiveCrystal) -> State:
+    """Start from a crystal whose force constants are positive definite."""
+    return State(
+        effective=effective,
+        modes=_modes(effective),
+        sample=None,
+        request=problem.pairs,
+        step=0,
+        damping=1.0,
+        change=np.zeros_like(effective.force_constants),
+    )
+
+
+def ask(problem: PointProblem, state: State) -> list[Configuration]:
+    """Configurations to evaluate: the centroids first, where their sample begins."""
+    effective = state.effective
+    drawn = 0 if state.sample is None else len(state.sample.energies) // 2
+    x = _draw(problem, state, drawn)
+    at_rest = effective.configuration()
+    moved = [at_rest._replace(positions=effective.centroids + each.reshape(-1, 3)) for each in x]
+    return moved if drawn else [at_rest, *moved]
+
+
+def tell(problem: PointProblem, state: State, found: list[Properties]) -> State:
+    """Take up what was evaluated, and step or go on sampling."""
+    state = _with_sample(problem, state, found)
+    effective, sample = state.effective, state.sample
+    modes = state.modes
+    result = averages(problem.crystal, effective, modes, problem.at, sample)
+    each = pressures(problem.crystal, effective, modes, problem.at, sample)
+    moved = drift(
+        problem.crystal, effective, modes, problem.elastic, sample, each, problem.pressure
+    )
+
+    def project(matrix: np.ndarray) -> np.ndarray:
+        return symmetrise_matrix(problem.crystal.group, effective.cell, matrix)
+
+    fitted = refit(modes, problem.at, effective.force_constants, sample, project)
+    gain, noise = fitted.gain + moved.gain, fitted.noise + moved.noise
+    row = Course(
+        step=state.step,
+        pairs=len(sample.energies) // 2,
+        free_energy=result.free_energy,
+        error=result.free_energy_error,
+        gain=gain,
+        noise=noise,
+        pressure=float(np.trace(result.pressure)) / 3.0,
+        bounded=0,
+        damping=0.0,
+    )
+    state = state._replace(result=result, drift=moved)
+    if gain > max(noise, 0.5 * problem.error):
+        if state.step >= problem.most_steps:
+            return state._replace(done=True, course=(*state.course, row))
+        return _step(problem, state, fitted, row)
+    return _grow(problem, state, row)
+
+
+def _with_sample(problem: PointProblem, state: State, found: list[Properties]) -> State:
+    effective, before = state.effective, state.sample
+    drawn = 0 if before is None else len(before.energies) // 2
+    x = _draw(problem, state, drawn)
+    if before is None:
+        effective = effective._replace(static=float(found[0].energy))
+        found = found[1:]
+    count = len(x)
+    new = Sample(
+        x,
+        np.array([float(each.energy) for each in found]),
+        np.array([np.asarray(each.forces).reshape(-1) for each in found]),
+        np.array([np.asarray(each.stress) for each in found]),
+        np.full(count, 1.0 / count),
+    )
+    if before is not None:
+        whole = [np.concatenate([before[k], new[k]]) for k in range(4)]
+        new = Sample(*whole, np.full(len(whole[1]), 1.0 / len(whole[1])))
+    return state._replace(effective=effective, sample=new)
+
+
+def _grow(problem: PointProblem, state: State, row: Course) -> State:
+    """Draw more on the same force constants, if the errors ask for it."""
+    ratio = max(
+        (row.error / problem.error) ** 2,
+        (float(state.drift.strain_error.max()) / problem.strain_error) ** 2,
+        row.noise / problem.error,
+    )
+    course = (*state.course, row)
+    enough = ratio <= 1.0 or row.pairs >= problem.most_pairs
+    if enough:
+        return state._replace(done=True, converged=True, course=course)
+    wanted = row.pairs * min(1.1 * ratio, 4.0)
+    return state._replace(
+        request=_whole(problem, min(wanted, problem.most_pairs) - row.pairs), course=course
+    )
+
+
+def _step(problem: PointProblem, state: State, fitted: Refit, row: Course) -> State:
+    """Move force constants, centroids and cell; the next sample is as large as its noise asks."""
+    effective, modes = state.effective, state.modes
+    weighted = modes.vectors * np.sqrt(variances(modes, problem.at))
+    to_x = weighted / np.sqrt(modes.masses)[:, None]
+    damping = 1.0
+    if state.step:
+        before = to_x.T @ state.change @ to_x
+        damping = next_damping(state.damping, before, fitted.change)
+    moved, bounded = stepped(modes, problem.at, effective.force_constants, fitted.change, damping)
+    cell_step = np.eye(3) + np.clip(state.drift.strain, -LARGEST_STRAIN, LARGEST_STRAIN)
+    shift = _bounded_shift(modes, problem.at, state.drift.shift)
+    cell = effective.cell @ cell_step
+    from_x = np.sqrt(modes.masses)[:, None] * modes.vectors / np.sqrt(variances(modes, problem.at))
+    enough = row.pairs * min(4.0, max(0.25, 2.0 * row.noise / problem.error))
+    after = effective._replace(
+        centroids=(effective.centroids + shift.reshape(-1, 3)) @ cell_step,
+        cell=cell,
+        force_constants=allowed(problem.crystal.group, cell, moved),
+    )
+    return state._replace(
+        effective=after,
+        modes=_modes(after),
+        sample=None,
+        request=_whole(problem, min(max(problem.pairs, enough), problem.most_pairs)),
+        step=state.step + 1,
+        damping=damping,
+        change=from_x @ fitted.change @ from_x.T,
+        course=(*state.course, row._replace(bounded=bounded, damping=damping)),
+    )
+
+
+def _bounded_shift(
+    modes: Modes, at: Bath, shift: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Let no mode move farther than its own standard deviation, which the sample has seen."""
+    root, spread = np.sqrt(modes.masses), np.sqrt(variances(modes, at))
+    along = modes.vectors.T @ (root * shift)
+    return (modes.vectors @ np.clip(along, -spread, spread)) / root
+
+
+def _draw(problem: PointProblem, state: State, drawn: int) -> Float[np.ndarray, "s n"]:
+    normals = antithetic_normals(
+        (*problem.stream, state.step), drawn, state.request, len(state.modes.frequencies)
+    )
+    return displacements(state.modes, problem.at, normals)
+
+
+def _modes(effective: EffectiveCrystal) -> Modes:
+    return normal_modes(effective.force_constants, coordinate_masses(effective.masses))
+
+
+def _whole(problem: PointProblem, pairs: float) -> int:
+    """Round up to full portions of the first sample: few shapes to compile."""
+    quantum = max(1, problem.pairs // 2)
+    return int(np.ceil(pairs / quantum)) * quantum
