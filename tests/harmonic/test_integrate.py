@@ -120,7 +120,7 @@ def test_a_harmonic_crystal_is_its_own_reference() -> None:
 def test_error_bars_are_calibrated() -> None:
     potential, reference = well(1.0, 1.0), oscillator(1.1, 0.5)
     walks = Walks(points=4, walkers=8, equilibration=10, samples=40)
-    runs = [integrate(potential, reference, walks, seed=seed) for seed in range(100)]
+    runs = [integrate(potential, reference, walks, seed=seed) for seed in range(60)]
     for estimates, value in (
         ([run.free_energy for run in runs], exact(1.0, 1.0, 0.5)),
         ([run.by_acceptance_ratio for run in runs], exact(1.0, 1.0, 0.5)),
@@ -128,9 +128,9 @@ def test_error_bars_are_calibrated() -> None:
     ):
         z = np.array([(each.value - value) / each.error for each in estimates])
         # Errors from eight walkers: Student's t with seven degrees of freedom, variance 7/5;
-        # its fourth moment gives a variance of 0.08 to the variance over 100 runs.
-        assert abs(z.mean()) < 3.5 * np.sqrt(1.4 / 100)
-        assert 0.6 < z.var() < 2.5
+        # its fourth moment gives a variance of 0.13 to the variance over 60 runs.
+        assert abs(z.mean()) < 3.5 * np.sqrt(1.4 / 60)
+        assert 0.5 < z.var() < 2.7
 
 
 def test_both_ways_agree_in_a_crystal(silicon_reference: Callable[[float], Reference]) -> None:
@@ -160,7 +160,7 @@ def test_a_list_that_overflows_is_widened(
     monkeypatch.setattr(
         DeviceList,
         "covering",
-        lambda *given, **options: DeviceList(covering(*given, **options).cutoff, 4, (1, 1, 1)),
+        lambda *given, **options: DeviceList(covering(*given, **options).cutoff, 12, (1, 1, 1)),
     )
     narrow = integrate(StillingerWeber(), reference, walks, seed=1)
     np.testing.assert_allclose(narrow.mean, wide.mean, rtol=1e-9)
