@@ -87,7 +87,17 @@ def run(sampler: Sampler, *, volume_power: int = 0, every: int = 0, **stop: Any)
     }
     criteria = Criteria(**(given | stop))
     state, history, gauge = sampler.start(founder(sampler.system)), History(every), Gauge()
-    while not (reason := ended(criteria, gauge, state, history, volume_power=volume_power)):
+    spread = np.full(sampler.sizes.culled, np.nan)
+    while not (
+        reason := ended(
+            criteria,
+            gauge,
+            state,
+            history.columns["value"],
+            spread=spread,
+            volume_power=volume_power,
+        )
+    ):
         state, culled = sampler.step(state)
         history.add(culled)
         gauge = advance(

@@ -11,10 +11,10 @@ from thermosearch.nested.analysis import (
     averages,
     estimate,
     log_weights,
-    peaks,
     pool,
 )
 from thermosearch.nested.free_energy import free_energy, thermal_wavelength
+from thermosearch.nested.peaks import peaks
 
 KT = np.array([0.02, 0.05, 0.1])
 

@@ -73,23 +73,6 @@ class Estimate(NamedTuple):
     error: Float[np.ndarray, "..."]
 
 
-class Peak(NamedTuple):
-    """A maximum of the heat capacity.
-
-    Attributes
-    ----------
-    position, height : Estimate
-        kT and Var(H) / (kT)^2 at the maximum.
-    low, high : float
-        Central 68 % interval of the position.
-    """
-
-    position: Estimate
-    height: Estimate
-    low: float
-    high: float
-
-
 def averages(
     points: DeadPoints,
     kt: Float[np.ndarray, " t"],
@@ -175,34 +158,72 @@ def estimate(rows: Float[np.ndarray, " s *t"]) -> Estimate:
     return Estimate(np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1))
 
 
-def peaks(
-    kt: Float[np.ndarray, " t"], curves: Float[np.ndarray, "s t"], significance: float = 2.0
-) -> list[Peak]:
-    """Maxima of the heat capacity inside the range of temperatures, highest first.
+def sampled_averages(
+    points: DeadPoints,
+    places: Int[np.ndarray, " m"],
+    quantities: Float[np.ndarray, "m q"],
+    kt: Float[np.ndarray, " t"],
+    *,
+    draws: int,
+    seed: int,
+    volume_power: float = 0.0,
+) -> Estimate:
+    """Averages of what was computed for some of the points only, evenly chosen.
 
     Parameters
     ----------
-    kt : (t,) float64
-        Temperatures, rising.
-    curves : (s, t) float64
-        A row for every draw (or every repeat) of the prior volumes.
-    significance : float
-        A maximum counts if on both sides the mean curve falls below it by this many standard
-        deviations of that very difference.
+    points : DeadPoints
+        All of a run.
+    places : (m,) int
+        Which of them were chosen.
+    quantities : (m, q) float64
+        At these.
+    kt, draws, seed, volume_power
+        As of `averages`.
+
+    Returns
+    -------
+    Estimate of (q, t)
+        Its variance is that over the draws plus sum w^2 (x - <x>)^2 / (sum w)^2, of choosing some.
     """
-    mean = curves.mean(axis=0)
-    found = []
-    for top in range(1, len(kt) - 1):
-        left, right = _valley(mean, top, -1), _valley(mean, top, +1)
-        if not left < top < right:
-            continue
-        falls = [curves[:, top] - curves[:, side] for side in (left, right)]
-        if any(np.mean(fall) < significance * np.std(fall, ddof=1) for fall in falls):
-            continue
-        tops = np.array([_parabola(kt, curve, left, right) for curve in curves])
-        low, high = np.percentile(tops[:, 0], (16.0, 84.0))
-        found.append(Peak(estimate(tops[:, 0]), estimate(tops[:, 1]), float(low), float(high)))
-    return sorted(found, key=lambda peak: -float(peak.height.value))
+    generator = np.random.default_rng(seed)
+    boltzmann = -points.value[places, None] / kt
+    if volume_power:
+        boltzmann = boltzmann + volume_power * np.log(points.volume[places])[:, None]
+
+    def shares(masses: Float[np.ndarray, " d"]) -> Float[np.ndarray, "m t"]:
+        exponent = masses[places, None] + boltzmann
+        weight = np.exp(exponent - exponent.max(axis=0))
+        return weight / weight.sum(axis=0)
+
+    mean = shares(log_weights(points.live))
+    value = quantities.T @ mean
+    drawn = [quantities.T @ shares(log_weights(points.live, generator)) for _ in range(draws)]
+    second = (quantities**2).T @ mean**2 - 2.0 * value * (quantities.T @ mean**2)
+    choosing = second + value**2 * np.sum(mean**2, axis=0)
+    variance = np.var(np.stack(drawn), axis=0, ddof=1) + np.maximum(choosing, 0.0)
+    return Estimate(value, np.sqrt(variance))
+
+
+def resample(
+    runs: Sequence[Float[np.ndarray, "_ t"]], draws: int, seed: int
+) -> Float[np.ndarray, "draws t"]:
+    """Curves that the mean over the repeats might have been: repeats and their draws resampled.
+
+    Parameters
+    ----------
+    runs : sequence of (s, t) float64
+        A curve for every draw of the prior volumes, of every repeat.
+    draws : int
+        Curves wanted.
+    seed : int
+        Of the resampling.
+    """
+    generator = np.random.default_rng(seed)
+    shape = (draws, len(runs))
+    which = generator.integers(len(runs), size=shape)
+    row = generator.integers(len(runs[0]), size=shape)
+    return np.mean(np.stack(runs)[which, row], axis=1)
 
 
 def _moments(
@@ -235,25 +256,3 @@ def _moments(
         (mean(value * volume) - mean_value * mean_volume) * beta**2 / size,
         (mean(volume**2) - mean_volume**2) * beta / size,
     )
-
-
-def _valley(curve: Float[np.ndarray, " t"], top: int, step: int) -> int:
-    """Lowest place that is reached from a maximum before the curve is higher than it."""
-    lowest, place = top, top + step
-    while 0 <= place < len(curve) and curve[place] < curve[top]:
-        lowest = place if curve[place] < curve[lowest] else lowest
-        place += step
-    return lowest
-
-
-def _parabola(
-    kt: Float[np.ndarray, " t"], curve: Float[np.ndarray, " t"], left: int, right: int
-) -> tuple[float, float]:
-    """Maximum of a curve between two places, refined by a parabola through three points."""
-    top = left + int(np.argmax(curve[left : right + 1]))
-    if not left < top < right:
-        return float(kt[top]), float(curve[top])
-    x, y = kt[top - 1 : top + 2], curve[top - 1 : top + 2]
-    second, first, constant = np.polyfit(x - x[1], y, 2)
-    shift = -first / (2.0 * second)
-    return float(x[1] + shift), float(constant + 0.5 * first * shift)

@@ -1,52 +1,49 @@
-"""All runs of a study, pressures times repeats, through checkpoints and stops."""
+"""All runs of a study, conditions times repeats, side by side, through checkpoints and stops.
 
-from dataclasses import dataclass
-from typing import Any
+Runs that share a rank take turns; where there are more ranks than runs, several ranks share the
+walks of each. Every rank holds every run, so that they may exchange walkers and rank 0 can write
+them; the walks are what takes the time.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from thermosearch.nested.analysis import DeadPoints
+from thermosearch.nested.course import Course, Exchanges, describe, from_arrays, to_arrays
 from thermosearch.nested.ending import Gauge, advance, ended
-from thermosearch.nested.history import History, dead_points, restore
+from thermosearch.nested.exchange import exchange_all
+from thermosearch.nested.history import History
 from thermosearch.nested.problem import Problem
-from thermosearch.nested.sampler import Sampler, State
-from thermosearch.nested.walker import Walker
+from thermosearch.nested.sampler import Culled, Sampler, State
+from thermosearch.runtime.communicator import Communicator, Parts
 from thermosearch.runtime.context import RunContext
 
-_PLAIN = ("iteration", "walks", "capacity", "evaluations", "unmoved", "idle")
+STRETCH_SECONDS = 1.0
+"""Aim for the time between two looks at the clock, where runs do not exchange walkers."""
+LONGEST_STRETCH = 100
 
 
-@dataclass(frozen=True)
-class Finished:
-    """One run that has ended.
+class Stretch(NamedTuple):
+    """Some iterations of a run, as one part of the ranks hands them to the others."""
 
-    Attributes
-    ----------
-    pressure : int
-        Index of its pressure.
-    repeat : int
-        Which of the repeats.
-    points : DeadPoints
-        All of them.
-    history : History
-        Of its walks.
-    state : State
-        At the end.
-    reason : str
-        Why it ended.
-    """
-
-    pressure: int
-    repeat: int
-    points: DeadPoints
-    history: History
     state: State
-    reason: str
+    gauge: Gauge
+    culled: tuple[Culled, ...]
+    reason: str | None
 
 
 def run_all(
-    problem: Problem, *, repeats: int, every: int, seed: int, context: RunContext
-) -> list[Finished] | None:
+    problem: Problem,
+    *,
+    repeats: int,
+    every: int,
+    exchange_every: int | None,
+    seed: int,
+    context: RunContext,
+) -> list[Course] | None:
     """Run everything, from the latest checkpoint on.
 
     Parameters
@@ -54,9 +51,11 @@ def run_all(
     problem : Problem
         What to sample.
     repeats : int
-        Independent runs at each pressure.
+        Independent runs at each of its conditions.
     every : int
         Dead points between two configurations that are kept.
+    exchange_every : int or None
+        Iterations between exchanges of walkers; None for independent runs.
     seed : int
         Of the study.
     context : RunContext
@@ -64,126 +63,175 @@ def run_all(
 
     Returns
     -------
-    list of Finished or None
+    list of Course or None
         None if it was told to stop.
     """
-    tasks = [(p, r) for p in range(len(problem.pressures)) for r in range(repeats)]
-    done, current = _take_up(problem, tasks, every, context)
-    steps = sum(each.state.iteration for each in done)
-    for pressure, repeat in tasks[len(done) :]:
-        own = int(np.random.SeedSequence((seed, pressure, repeat)).generate_state(1)[0])
-        system = problem.at(problem.pressures[pressure])
-        sampler = Sampler(system, problem.plan, problem.sizes, own, context.communicator)
-        label = _label(problem, pressure, repeat, repeats)
-        if current is None:
-            current = (sampler.start(problem.founder), History(every), Gauge())
-        state, history, gauge = current
-        with context.progress(None, label) as bar:
-            while (reason := _over(problem, gauge, state, history)) is None:
-                state, culled = sampler.step(state)
-                history.add(culled)
-                gauge = _advance(problem, gauge, culled, state)
-                bar.update()
-                stopping = context.stop()
-                if stopping or context.checkpoint_due():
-                    arrays = _to_arrays(done, (state, history, gauge))
-                    context.checkpoints.save(steps + state.iteration, arrays, _meta(done))
-                if stopping:
-                    return None
-        steps += state.iteration
-        points = dead_points(system, history, state, problem.sizes)
-        done.append(Finished(pressure, repeat, points, history, state, reason))
-        _tell(done[-1], label, problem.sizes.culled, context)
-        current = None
-    return done
+    crew = _Crew(problem, seed, context.communicator)
+    courses = _taken_up(context, every)
+    if courses is None:
+        tasks = [(c, r) for c in range(len(problem.conditions)) for r in range(repeats)]
+        courses = crew.start(tasks, every)
+    length = exchange_every or 1
+    with context.progress(None, f"nested sampling, {len(courses)} runs") as bar:
+        while any(course.reason is None for course in courses):
+            before = time.monotonic()
+            courses = crew.advance(courses, length)
+            if exchange_every is not None:
+                courses = _exchanged(problem, courses, seed, context.communicator)
+            else:
+                spent = max(time.monotonic() - before, 1e-3)
+                length = context.communicator.broadcast(_next_length(length, spent))
+            bar.set_postfix_str(_progress(problem, courses), refresh=False)
+            bar.update(_iterations(courses) - bar.n)
+            stopping = context.stop()
+            if stopping or context.checkpoint_due():
+                arrays = to_arrays(courses)
+                context.checkpoints.save(_iterations(courses), arrays, describe(courses))
+            if stopping:
+                return None
+    for course in courses:
+        _tell(problem, course, repeats, context)
+    return courses
 
 
-def _advance(problem: Problem, gauge: Gauge, culled: Any, state: State) -> Gauge:
-    return advance(
-        gauge,
-        culled,
-        state,
-        sizes=problem.sizes,
-        kt=problem.criteria.kt,
-        volume_power=problem.reweighting,
-    )
+@dataclass
+class _Crew:
+    """The ranks, divided between the runs that are under way."""
+
+    problem: Problem
+    seed: int
+    communicator: Communicator
+    parts: Parts | None = None
+
+    def start(self, tasks: list[tuple[int, int]], every: int) -> list[Course]:
+        """Draw the walkers of all runs."""
+
+        def one(task: tuple[int, int]) -> State:
+            conditions = self.problem.conditions[task[0]]
+            return self.sampler(*task).start(self.problem.founder_at(conditions))
+
+        states = self._map(one, tasks)
+        return [
+            Course(*task, state=state, history=History(every))
+            for task, state in zip(tasks, states, strict=True)
+        ]
+
+    def advance(self, courses: list[Course], length: int) -> list[Course]:
+        """Take every run that is under way some iterations further."""
+        active = [course for course in courses if course.reason is None]
+        stretches = iter(self._map(lambda course: self._stretch(course, length), active))
+        advanced = []
+        for course in courses:
+            if course.reason is None:
+                stretch = next(stretches)
+                for culled in stretch.culled:
+                    course.history.add(culled)
+                course = replace(  # noqa: PLW2901 - the same run, further on
+                    course, state=stretch.state, gauge=stretch.gauge, reason=stretch.reason
+                )
+            advanced.append(course)
+        return advanced
+
+    def sampler(self, conditions: int, repeat: int) -> Sampler:
+        """Sampler of one run, on the ranks of this part."""
+        problem = self.problem
+        seed = np.random.SeedSequence((self.seed, conditions, repeat)).generate_state(1)[0]
+        system = problem.system_at(problem.conditions[conditions])
+        own = self.communicator if self.parts is None else self.parts.own
+        return Sampler(system, problem.plan, problem.sizes, int(seed), own)
+
+    def _map(self, function: Callable[[Any], Any], tasks: list[Any]) -> list[Any]:
+        wanted = max(1, min(len(tasks), self.communicator.size))
+        if self.parts is None or self.parts.count != wanted:
+            self.parts = self.communicator.split(wanted)
+        return self.parts.map(function, tasks)
+
+    def _stretch(self, course: Course, length: int) -> Stretch:
+        problem, state, gauge = self.problem, course.state, course.gauge
+        sampler = self.sampler(course.conditions, course.repeat)
+        values, culls = [*course.history.columns["value"]], []
+        reason = None
+        for _ in range(length):
+            state, culled = sampler.step(state)
+            gauge = advance(
+                gauge,
+                culled,
+                state,
+                sizes=problem.sizes,
+                kt=problem.criteria.kt,
+                volume_power=problem.reweighting,
+            )
+            culls.append(culled)
+            values.append(culled.value)
+            reason = ended(
+                problem.criteria,
+                gauge,
+                state,
+                values,
+                spread=culled.spread,
+                volume_power=problem.reweighting,
+            )
+            if reason is not None:
+                break
+        return Stretch(state, gauge, tuple(culls), reason)
 
 
-def _over(problem: Problem, gauge: Gauge, state: State, history: History) -> str | None:
-    return ended(problem.criteria, gauge, state, history, volume_power=problem.reweighting)
+def _exchanged(
+    problem: Problem, courses: list[Course], seed: int, communicator: Communicator
+) -> list[Course]:
+    """All runs after one round of exchanges; decided by rank 0, whose last bits count."""
+
+    def decide() -> list[tuple[State, Exchanges]]:
+        return exchange_all(problem, courses, seed)
+
+    fresh = communicator.on_root(decide)
+    return [
+        replace(course, state=state, exchanges=exchanges)
+        for course, (state, exchanges) in zip(courses, fresh, strict=True)
+    ]
 
 
-def _label(problem: Problem, pressure: int, repeat: int, repeats: int) -> str:
-    at = problem.pressures[pressure]
-    where = [] if at is None else [f"{problem.units.names['pressure']} = {at:g}"]
-    which = [f"repeat {repeat + 1} of {repeats}"] if repeats > 1 else []
-    return ", ".join(["nested sampling", *where, *which])
+def _iterations(courses: list[Course]) -> int:
+    return sum(course.state.iteration for course in courses)
 
 
-def _tell(run: Finished, label: str, culled: int, context: RunContext) -> None:
+def _next_length(length: int, spent: float) -> int:
+    """Choose iterations that would take about `STRETCH_SECONDS`, growing at most twofold a time."""
+    wanted = length * min(2.0, STRETCH_SECONDS / spent)
+    return int(np.clip(wanted, 1, LONGEST_STRETCH))
+
+
+def _progress(problem: Problem, courses: list[Course]) -> str:
+    done = sum(course.reason is not None for course in courses)
+    folds = np.mean([course.gauge.log_mass for course in courses])
+    return f"{done} of {len(courses)} ended, mean ln X {folds:.1f}"
+
+
+def _tell(problem: Problem, course: Course, repeats: int, context: RunContext) -> None:
     """One line about how a run went; a warning where it did not go well."""
-    state = run.state
-    clones = run.state.iteration * culled
+    state = course.state
+    label = problem.label(problem.conditions[course.conditions])
+    which = [f"repeat {course.repeat + 1} of {repeats}"] if repeats > 1 else []
+    name = ", ".join([*([label] if label else []), *which]) or "nested sampling"
+    dead = state.iteration * problem.sizes.culled
     context.log.info(
         "%s: %d dead points, %d energies; ended by %s",
-        label,
-        len(run.points.value),
+        name,
+        dead + problem.sizes.walkers,
         state.evaluations,
-        run.reason,
+        course.reason,
     )
     if state.unmoved:
-        context.log.warning("%s: %d clones of %d never moved", label, state.unmoved, clones)
+        context.log.warning("%s: %d clones of %d never moved", name, state.unmoved, dead)
 
 
-def _take_up(
-    problem: Problem, tasks: list[tuple[int, int]], every: int, context: RunContext
-) -> tuple[list[Finished], tuple[State, History, Gauge] | None]:
-    """Read the runs that are done and the one under way, from the latest checkpoint."""
+def _taken_up(context: RunContext, every: int) -> list[Course] | None:
+    """Read all runs from the latest checkpoint."""
     checkpoint = context.checkpoints.load_latest()
     if checkpoint is None:
-        return [], None
-    arrays, done = checkpoint.arrays, []
-    for index, reason in enumerate(checkpoint.meta["reasons"]):
-        state, history, _ = _from_arrays(_below(arrays, f"run_{index}"), every)
-        system = problem.at(problem.pressures[tasks[index][0]])
-        points = dead_points(system, history, state, problem.sizes)
-        done.append(Finished(*tasks[index], points, history, state, reason))
+        return None
     context.log.info("resumed after %d iterations", checkpoint.step)
-    return done, _from_arrays(_below(arrays, "current"), every)
-
-
-def _meta(done: list[Finished]) -> dict[str, Any]:
-    return {"reasons": [run.reason for run in done]}
-
-
-def _to_arrays(
-    done: list[Finished], current: tuple[State, History, Gauge]
-) -> dict[str, np.ndarray]:
-    parts = {f"run_{i}": (run.state, run.history, Gauge()) for i, run in enumerate(done)}
-    arrays = {}
-    for name, (state, history, gauge) in (parts | {"current": current}).items():
-        own = history.arrays()
-        own |= {f"walkers/{key}": value for key, value in state.walkers._asdict().items()}
-        own |= {
-            f"state/{key}": np.asarray(value)
-            for key, value in state._asdict().items()
-            if key != "walkers"
-        }
-        own["gauge"] = np.array(gauge)
-        arrays |= {f"{name}/{key}": value for key, value in own.items()}
-    return arrays
-
-
-def _from_arrays(arrays: dict[str, np.ndarray], every: int) -> tuple[State, History, Gauge]:
-    fields = _below(arrays, "state")
-    plain = {name: int(fields.pop(name)) for name in _PLAIN}
-    walkers = Walker(**_below(arrays, "walkers"))
-    state = State(walkers=walkers, **fields, **plain)
-    return state, restore(every, arrays), Gauge(*(float(x) for x in arrays["gauge"]))
-
-
-def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    start = f"{prefix}/"
-    return {
-        name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
-    }
+    return [
+        from_arrays(checkpoint.arrays, index, every, about)
+        for index, about in enumerate(checkpoint.meta["runs"])
+    ]

@@ -1,11 +1,13 @@
 """When a run has gone far enough, or cannot go on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
-from thermosearch.nested.history import History, volumes
+from thermosearch.nested.history import volumes
 from thermosearch.nested.sampler import Culled, Sizes, State
 
 PLATEAU_FOLDS = 15.0
@@ -30,6 +32,11 @@ class Criteria:
         Lowest temperature asked for, in the unit of energy.
     iterations : int or None
         How many.
+    spread : float or None
+        Committee's, energy an atom: the mean over the points culled in an iteration, once the
+        contour is below `highest_kt`.
+    highest_kt : float
+        Highest temperature asked for.
     """
 
     prior_mass: float | None
@@ -37,6 +44,8 @@ class Criteria:
     remaining_evidence: float | None
     kt: float
     iterations: int | None
+    spread: float | None = None
+    highest_kt: float = np.inf
 
 
 class Gauge(NamedTuple):
@@ -75,18 +84,44 @@ def advance(
 
 
 def ended(
-    criteria: Criteria, gauge: Gauge, state: State, history: History, *, volume_power: int
+    criteria: Criteria,
+    gauge: Gauge,
+    state: State,
+    values: Sequence[Float[np.ndarray, " culled"]],
+    *,
+    spread: Float[np.ndarray, " culled"],
+    volume_power: int,
 ) -> str | None:
-    """Why the run is over; None where it is not."""
+    """Why the run is over; None where it is not.
+
+    Parameters
+    ----------
+    criteria : Criteria
+        Of the study.
+    gauge : Gauge
+        After the last iteration.
+    state : State
+        After the last iteration.
+    values : sequence of (P,) float64
+        Contour values of the dead points, an entry an iteration.
+    spread : (P,) float64
+        Of the committee at those of the last iteration.
+    volume_power : int
+        As in `analysis.averages`.
+    """
+    temperature = _temperature(len(state.value), values)
     reasons = {
         f"the iterations asked for ({criteria.iterations})": criteria.iterations is not None
         and state.iteration >= criteria.iterations,
         f"ln X = {criteria.prior_mass}": criteria.prior_mass is not None
         and gauge.log_mass <= criteria.prior_mass,
         f"temperature {criteria.temperature}": criteria.temperature is not None
-        and _temperature(state, history) < criteria.temperature,
+        and temperature < criteria.temperature,
         f"remaining evidence {criteria.remaining_evidence}": criteria.remaining_evidence is not None
         and _remaining(criteria, gauge, state, volume_power) < np.log(criteria.remaining_evidence),
+        f"a committee spread above {criteria.spread}": criteria.spread is not None
+        and temperature < criteria.highest_kt
+        and float(np.mean(spread)) > criteria.spread,
         f"a plateau: all walkers share the value {state.value[0]}": gauge.log_mass
         < gauge.level_since - PLATEAU_FOLDS,
         f"stuck: no proposal was accepted in {IDLE_ITERATIONS} iterations": state.idle
@@ -95,10 +130,11 @@ def ended(
     return next((reason for reason, met in reasons.items() if met), None)
 
 
-def _temperature(state: State, history: History) -> float:
+def _temperature(walkers: int, values: Sequence[Float[np.ndarray, " culled"]]) -> float:
     """Temperature kT at which the contour's shell weighs most, infinite before it is known."""
-    values = history.columns["value"]
-    walkers, culled = len(state.value), len(values[-1])
+    if not values:
+        return np.inf
+    culled = len(values[-1])
     back = -(-2 * walkers // culled)
     if len(values) <= back:
         return np.inf

@@ -33,7 +33,8 @@ def execute(study: NestedStudy, context: RunContext) -> Results:
     runs = run_all(
         problem,
         repeats=method.repeats,
-        every=method.structures_every,
+        every=method.kept_every,
+        exchange_every=method.exchange_every,
         seed=study.run.seed,
         context=context,
     )

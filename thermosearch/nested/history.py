@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 import jax
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from thermosearch.nested.analysis import DeadPoints
 from thermosearch.nested.measures import Sphere, volume
 from thermosearch.nested.sampler import Culled, Sizes, State
 from thermosearch.nested.walker import System, Walker
 
-_COLUMNS = ("value", "energy", "volume", "birth", "slot", "steps", "tally")
+_COLUMNS = ("value", "energy", "volume", "birth", "slot", "spread", "steps", "tally")
 
 
 @dataclass
@@ -23,8 +23,8 @@ class History:
     every : int
         A configuration is kept of every so many dead points; 0 keeps none.
     columns : dict
-        Lists of arrays, one an iteration: value, energy, volume, birth, slot (P,), steps (moves,)
-        and tally (moves, 4) of the walks.
+        Lists of arrays, one an iteration: value, energy, volume, birth, slot, spread (P,),
+        steps (moves,) and tally (moves, 4) of the walks.
     kept : list of (int, Walker)
         Number of a dead point, counted from 0, and its configuration.
     """
@@ -44,6 +44,7 @@ class History:
             volumes(culled.walkers),
             culled.birth,
             culled.slot,
+            culled.spread,
             culled.steps,
             culled.tally,
         )
@@ -96,6 +97,31 @@ def dead_points(system: System, history: History, state: State, sizes: Sizes) ->
     if isinstance(system.measure, Sphere):
         size = np.full_like(size, system.measure.volume)
     return DeadPoints(value, energy, size, live, birth)
+
+
+def kept_points(
+    history: History, state: State, sizes: Sizes
+) -> tuple[Int[np.ndarray, " m"], list[Walker]]:
+    """Gather the configurations that were kept, and as many of those alive at the end.
+
+    Returns
+    -------
+    places : (m,) int
+        Their places among `dead_points`: every `history.every`-th of these.
+    walkers : list of Walker
+        Without an axis of their own.
+    """
+    if not history.every:
+        return np.zeros(0, int), []
+    dead = len(history.columns["value"]) * sizes.culled
+    order = np.lexsort((state.label, state.value))[::-1]
+    alive = [
+        (dead + rank, jax.tree.map(lambda a, slot=slot: np.array(a[..., slot]), state.walkers))
+        for rank, slot in enumerate(order)
+        if (dead + rank) % history.every == 0
+    ]
+    places, walkers = zip(*history.kept, *alive, strict=True)
+    return np.array(places), list(walkers)
 
 
 def volumes(walkers: Walker) -> Float[np.ndarray, " w"]:

@@ -1,11 +1,17 @@
 """From a study to what the sampler works with."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import ase.io
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from ase.formula import Formula
+from ase.io.formats import UnknownFileTypeError
 from jaxtyping import Float
 
 from thermosearch.configuration import Configuration, validate
@@ -83,6 +89,21 @@ class Units:
         }
 
 
+class Conditions(NamedTuple):
+    """What one run is at.
+
+    Attributes
+    ----------
+    pressure : float or None
+        In the study's unit; None where there is none.
+    numbers : tuple of int
+        Atomic numbers of the mobile atoms.
+    """
+
+    pressure: float | None
+    numbers: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Problem:
     """A study made ready.
@@ -90,17 +111,19 @@ class Problem:
     Attributes
     ----------
     system : System
-        At the first pressure.
+        At the first of the conditions.
     plan, sizes, criteria
         For the sampler.
     founder : Walker
-        One walker: species, and the cell where it is fixed.
-    pressures : tuple of float or None
-        In the study's unit; None where there is none.
+        One walker: species, frozen atoms, and the cell where it is fixed.
+    conditions : tuple of Conditions
+        Pressures times compositions.
     kt : (t,) float64
         Temperatures of the analysis, energies.
     units : Units
         Of the study.
+    exchange_every : int or None
+        Iterations between exchanges of walkers.
     """
 
     system: System
@@ -108,16 +131,37 @@ class Problem:
     sizes: Sizes
     criteria: Criteria
     founder: Walker
-    pressures: tuple[float | None, ...]
+    conditions: tuple[Conditions, ...]
     kt: Float[np.ndarray, " t"]
     units: Units
+    exchange_every: int | None
 
-    def at(self, pressure: float | None) -> System:
-        """Give the system at a pressure in the study's unit."""
-        if pressure is None:
+    def system_at(self, conditions: Conditions) -> System:
+        """Give the system at the pressure of some conditions."""
+        if conditions.pressure is None:
             return self.system
-        value = jnp.asarray(pressure * self.units.pressure, jnp.float64)
+        value = jnp.asarray(conditions.pressure * self.units.pressure, jnp.float64)
         return eqx.tree_at(lambda system: system.measure.pressure, self.system, value)
+
+    def founder_at(self, conditions: Conditions) -> Walker:
+        """Give the founder with the species of some conditions."""
+        numbers = np.array(self.founder.numbers)
+        numbers[self.system.moving] = conditions.numbers
+        return self.founder._replace(numbers=jnp.asarray(numbers))
+
+    def stated(self, conditions: Conditions) -> dict[str, str | float]:
+        """Conditions as results name them: the pressure, and the composition if there are more."""
+        pressure = {self.units.names["pressure"]: conditions.pressure}
+        found = {} if conditions.pressure is None else pressure
+        if len({each.numbers for each in self.conditions}) > 1:
+            found["composition"] = Formula.from_list(
+                [chemical_symbols[number] for number in conditions.numbers]
+            ).format("metal")
+        return found
+
+    def label(self, conditions: Conditions) -> str:
+        """Conditions in words; empty where there is only one."""
+        return ", ".join(f"{name} = {value}" for name, value in self.stated(conditions).items())
 
     @property
     def reweighting(self) -> int:
@@ -137,14 +181,18 @@ def make_problem(study: NestedStudy) -> Problem:
     """
     potential = study.potential.build(study.run.precision)
     units = Units(potential.units == "reduced")
-    numbers = np.array(study.system.numbers, np.int32)
+    compositions = study.system.all_numbers
+    mobile = len(compositions[0])
+    measure, cell, pbc, thinnest = _container(study, units, mobile)
+    frozen = _frozen(study, cell)
+    numbers = np.concatenate((compositions[0], frozen.numbers)).astype(np.int32)
+    for each in compositions:
+        _check(potential, np.concatenate((each, frozen.numbers)), cell, pbc)
     atoms = len(numbers)
-    measure, cell, pbc, thinnest = _container(study, units, atoms)
-    _check(potential, numbers, cell, pbc)
     finder = _finder(potential, atoms, pbc, thinnest)
-    system = System(potential, measure, finder, pbc, atoms, tuple(range(atoms)))
+    system = System(potential, measure, finder, pbc, atoms, tuple(range(mobile)))
     founder = Walker(
-        positions=jnp.zeros((atoms, 3), jnp.float64),
+        positions=jnp.asarray(np.concatenate((np.zeros((mobile, 3)), frozen.positions))),
         cell=jnp.asarray(cell),
         numbers=jnp.asarray(numbers),
         energy=jnp.zeros((), jnp.float64),
@@ -170,11 +218,18 @@ def make_problem(study: NestedStudy) -> Problem:
             remaining_evidence=stop.remaining_evidence,
             kt=float(kt[0]),
             iterations=stop.iterations,
+            spread=stop.spread,
+            highest_kt=float(kt[-1]),
         ),
         founder=founder,
-        pressures=(None,) if flexible is None else flexible.pressures,
+        conditions=tuple(
+            Conditions(pressure, each)
+            for each in compositions
+            for pressure in ((None,) if flexible is None else flexible.pressures)
+        ),
         kt=kt,
         units=units,
+        exchange_every=method.exchange_every,
     )
 
 
@@ -205,6 +260,23 @@ def _container(
     )
     thick = np.full(3, flexible.min_depth * np.cbrt(lowest))
     return measure, np.cbrt(highest) * np.eye(3), (True, True, True), thick
+
+
+def _frozen(study: NestedStudy, cell: Float[np.ndarray, "3 3"]) -> Atoms:
+    """Atoms that stay where they are, from the study's file; none without one."""
+    if study.system.frozen is None:
+        return Atoms()
+    path = study.system.frozen.file
+    try:
+        frozen = ase.io.read(path)
+    except (OSError, ValueError, KeyError, UnknownFileTypeError) as error:
+        raise InputError(f"system.frozen.file = {path}: cannot be read: {error}") from error
+    if not np.allclose(frozen.cell.array, cell):
+        raise InputError(
+            f"system.frozen.file = {path}: its cell {frozen.cell.array.tolist()} is not "
+            f"system.cell.vectors = {cell.tolist()}"
+        )
+    return frozen
 
 
 def _check(
@@ -268,6 +340,6 @@ def default_moves(study: NestedStudy, system: System) -> tuple[MoveSection, ...]
     moves = [MoveSection(name="atom" if system.sums_pairs else "galilean")]
     if study.system.flexible_cell is not None:
         moves += [MoveSection(name=name) for name in ("volume", "shear", "stretch")]
-    if len(study.system.composition) > 1:
+    if study.system.has_several_species:
         moves.append(MoveSection(name="swap", count=max(1, system.atoms // 4)))
     return tuple(moves)

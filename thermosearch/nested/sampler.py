@@ -19,10 +19,12 @@ from jaxtyping import Float, Int, UInt32
 
 from thermosearch.configuration import Array
 from thermosearch.nested.moves.interface import OUTCOMES
+from thermosearch.nested.spread import committee_spread
 from thermosearch.nested.streams import stream
 from thermosearch.nested.walk import Plan, Walked, walk_all
 from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.evaluate import bucket
+from thermosearch.potentials.interface import Committee
 from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
@@ -127,6 +129,8 @@ class Culled(NamedTuple):
         Contour values at death and birth.
     slot : (P,) int64
         Places among the walkers.
+    spread : (P,) float64
+        Of the committee, energy an atom; NaN where the potential has no members.
     steps : (moves,) float64
         Step sizes of the walks that followed.
     tally : (moves, 4) int64
@@ -137,6 +141,7 @@ class Culled(NamedTuple):
     value: Float[np.ndarray, " culled"]
     birth: Float[np.ndarray, " culled"]
     slot: Int[np.ndarray, " culled"]
+    spread: Float[np.ndarray, " culled"]
     steps: Float[np.ndarray, " moves"]
     tally: Int[np.ndarray, "moves 4"]
 
@@ -244,11 +249,13 @@ class Sampler:
             unmoved=state.unmoved + int(np.sum(accepted[:p] == 0)),
             idle=0 if accepted.any() else state.idle + 1,
         )
+        died = jax.tree.map(lambda a: a[..., dead], before.walkers)
         culled = Culled(
-            walkers=jax.tree.map(lambda a: a[..., dead], before.walkers),
+            walkers=died,
             value=before.value[dead],
             birth=before.birth[dead],
             slot=dead,
+            spread=self._spread(died, before.capacity),
             steps=before.steps,
             tally=tally,
         )
@@ -267,10 +274,6 @@ class Sampler:
     ) -> tuple[State, Walked]:
         """Walk in portions of equal width, shared between the ranks; grow full lists."""
         width, count = self.sizes.width, len(slots)
-        portions = [
-            np.minimum(np.arange(first, first + width), count - 1)
-            for first in range(0, count, width)
-        ]
 
         def run(portion: Int[np.ndarray, " width"]) -> Walked:
             identities = np.stack((np.full(width, state.iteration), slots[portion]))
@@ -286,7 +289,7 @@ class Sampler:
             )
             return jax.tree.map(np.asarray, walked)
 
-        shares = self.communicator.map(run, portions)
+        shares = self.communicator.map(run, self._portions(count))
         walked = jax.tree.map(lambda *each: np.concatenate(each, axis=-1)[..., :count], *shares)
         evaluations = state.evaluations + int(walked.tally.sum()) + count
         state = state._replace(evaluations=evaluations)
@@ -297,6 +300,27 @@ class Sampler:
             grown = state._replace(capacity=bucket(needed + 1, smallest=4))
             return self._walk(grown, walkers, slots, limits, rounds)
         return state, walked
+
+    def _spread(self, walkers: Walker, capacity: int) -> Float[np.ndarray, " w"]:
+        """Committee's spread of walkers whose neighbours fit the capacity."""
+        count = walkers.energy.shape[-1]
+        if not isinstance(self.system.potential, Committee):
+            return np.full(count, np.nan)
+        system = self._system_with(capacity)
+
+        def run(portion: Int[np.ndarray, " width"]) -> Float[np.ndarray, " width"]:
+            chosen = jax.tree.map(lambda a: a[..., portion], walkers)
+            return np.asarray(committee_spread(system, chosen))
+
+        return np.concatenate(self.communicator.map(run, self._portions(count)))[:count]
+
+    def _portions(self, count: int) -> list[Int[np.ndarray, " width"]]:
+        """Places of walkers, in portions of equal width; the last one is filled up."""
+        width = self.sizes.width
+        return [
+            np.minimum(np.arange(first, first + width), count - 1)
+            for first in range(0, count, width)
+        ]
 
     def _system_with(self, capacity: int) -> System:
         if self.system.finder.capacity == capacity:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from ase.data import atomic_numbers
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -13,7 +14,7 @@ from pydantic import (
 )
 
 from thermosearch.potentials.section import PotentialSection
-from thermosearch.runtime.study import RunSection, StrictModel
+from thermosearch.runtime.study import InputFile, RunSection, StrictModel
 
 
 class SphereSection(StrictModel):
@@ -76,6 +77,29 @@ class FlexibleCellSection(StrictModel):
         return bounds
 
 
+class FrozenSection(StrictModel):
+    """Atoms that stay where they are: a slab, a cage.
+
+    Attributes
+    ----------
+    file : path
+        Any format that ASE reads; its cell must be that of the study.
+    """
+
+    file: InputFile
+
+
+def _known(composition: dict[str, int]) -> dict[str, int]:
+    unknown = [name for name in composition if name not in atomic_numbers or name == "X"]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no chemical symbol")
+    return composition
+
+
+Composition = Annotated[dict[str, PositiveInt], Field(min_length=1), AfterValidator(_known)]
+"""Chemical symbols and numbers of atoms."""
+
+
 class SystemSection(StrictModel):
     """Which atoms, and where they may be: exactly one of sphere, cell and flexible_cell.
 
@@ -83,36 +107,52 @@ class SystemSection(StrictModel):
     ----------
     composition : dict of str to int
         Chemical symbols and numbers of atoms.
+    compositions : tuple of such dicts
+        Instead: several compositions of equally many atoms, each sampled at every pressure.
+    frozen : FrozenSection or None
+        Atoms that come on top and do not move; in a cell of constant volume.
     """
 
-    composition: Annotated[dict[str, PositiveInt], Field(min_length=1)]
+    composition: Composition | None = None
+    compositions: Annotated[tuple[Composition, ...], Field(min_length=1)] | None = None
     sphere: SphereSection | None = None
     cell: CellSection | None = None
     flexible_cell: FlexibleCellSection | None = None
+    frozen: FrozenSection | None = None
 
-    @field_validator("composition")
-    @classmethod
-    def _known(cls, composition: dict[str, int]) -> dict[str, int]:
-        unknown = [name for name in composition if name not in atomic_numbers or name == "X"]
-        if unknown:
-            raise ValueError(f"{', '.join(unknown)}: no chemical symbol")
-        return composition
+    @model_validator(mode="after")
+    def _one_composition(self) -> "SystemSection":
+        if (self.composition is None) == (self.compositions is None):
+            raise ValueError("give exactly one of composition and compositions")
+        counts = sorted({len(numbers) for numbers in self.all_numbers})
+        if len(counts) > 1:
+            raise ValueError(f"compositions of {counts} atoms: all need equally many")
+        if self.frozen is not None and self.cell is None:
+            raise ValueError("frozen atoms need [system.cell]")
+        return self
 
     @model_validator(mode="after")
     def _one_container(self) -> "SystemSection":
         containers = (self.sphere, self.cell, self.flexible_cell)
         if sum(each is not None for each in containers) != 1:
             raise ValueError("give exactly one of sphere, cell and flexible_cell")
-        if self.sphere and self.sphere.about == "centre_of_mass" and len(self.composition) > 1:
+        if self.sphere and self.sphere.about == "centre_of_mass" and self.has_several_species:
             raise ValueError('about = "centre_of_mass" takes all masses as equal: one species only')
         return self
 
     @property
-    def numbers(self) -> list[int]:
-        """Atomic numbers, species by species."""
+    def all_numbers(self) -> list[tuple[int, ...]]:
+        """Atomic numbers of every composition, species by species."""
+        given = self.compositions or (self.composition,)
         return [
-            atomic_numbers[name] for name, count in self.composition.items() for _ in range(count)
+            tuple(atomic_numbers[name] for name, count in each.items() for _ in range(count))
+            for each in given
         ]
+
+    @property
+    def has_several_species(self) -> bool:
+        """Whether there is something to swap in any composition."""
+        return any(len(set(numbers)) > 1 for numbers in self.all_numbers)
 
 
 class MoveSection(StrictModel):
@@ -145,16 +185,20 @@ class StopSection(StrictModel):
         ln X.
     iterations : int or None
         How many.
+    spread : float or None
+        Committee's, eV an atom: its mean over the points culled in an iteration, once the
+        contour is below the highest temperature of the analysis.
     """
 
     remaining_evidence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 1e-4
     temperature: PositiveFloat | None = None
     prior_mass: Annotated[float, Field(lt=0.0)] | None = None
     iterations: PositiveInt | None = None
+    spread: PositiveFloat | None = None
 
     @model_validator(mode="after")
     def _any(self) -> "StopSection":
-        if all(value is None for value in self.model_dump().values()):
+        if all(v is None for name, v in self.model_dump().items() if name != "spread"):
             raise ValueError("nothing ends the run: give at least one criterion")
         return self
 
@@ -181,8 +225,11 @@ class MethodSection(StrictModel):
         for pair potentials and on accelerators.
     repeats : int
         Independent runs: their scatter shows what the error of one run cannot.
-    structures_every : int
-        A configuration of every so many dead points goes to structures/; 0 for none.
+    structures_every : int or None
+        A configuration of every so many dead points goes to structures/, and the order
+        parameters are averages over these; 0 for none, by default a quarter of the walkers.
+    exchange_every : int or None
+        Iterations between exchanges of walkers between neighbouring pressures; none by default.
     """
 
     walkers: PositiveInt = 128
@@ -193,8 +240,16 @@ class MethodSection(StrictModel):
     width: PositiveInt = 32
     batching: Literal["lanes", "loop"] | None = None
     repeats: PositiveInt = 1
-    structures_every: NonNegativeInt = 500
+    structures_every: NonNegativeInt | None = None
+    exchange_every: PositiveInt | None = None
     stop: StopSection = StopSection()
+
+    @property
+    def kept_every(self) -> int:
+        """Dead points between two configurations that are kept."""
+        if self.structures_every is None:
+            return max(1, self.walkers // 4)
+        return self.structures_every
 
     @model_validator(mode="after")
     def _enough(self) -> "MethodSection":
@@ -215,10 +270,21 @@ class AnalysisSection(StrictModel):
         Lowest, highest and number, K (kT of a reduced potential), evenly spaced.
     draws : int
         Of the prior volumes, for the error bars.
+    quenched : int
+        Configurations of each run that are relaxed to their minima, for space groups and basins;
+        0 for none.
+    neighbour_cutoff : float or None
+        Distance of neighbours in the order parameters; by default 1.35 times the mean distance
+        of nearest neighbours.
+    spread_flag : float
+        Committee's spread, eV an atom, above which an average is flagged.
     """
 
     temperatures: tuple[PositiveFloat, PositiveFloat, Annotated[int, Field(ge=3)]]
     draws: Annotated[int, Field(ge=10)] = 200
+    quenched: NonNegativeInt = 48
+    neighbour_cutoff: PositiveFloat | None = None
+    spread_flag: PositiveFloat = 0.05
 
     @field_validator("temperatures")
     @classmethod
@@ -244,10 +310,13 @@ class NestedStudy(StrictModel):
         cell_moves = names & {"volume", "shear", "stretch"}
         if cell_moves and self.system.flexible_cell is None:
             raise ValueError(f"method.moves: {sorted(cell_moves)} need [system.flexible_cell]")
-        if "swap" in names and len(self.system.composition) < 2:
+        if "swap" in names and not self.system.has_several_species:
             raise ValueError('method.moves: "swap" needs two species')
         if names and not names & {"atom", "all_atoms", "galilean"}:
             raise ValueError("method.moves: none of them moves an atom")
         if names and self.system.flexible_cell is not None and "volume" not in names:
             raise ValueError('method.moves: a flexible cell needs "volume"')
+        flexible = self.system.flexible_cell
+        if self.method.exchange_every and (flexible is None or len(flexible.pressures) < 2):
+            raise ValueError("method.exchange_every: exchanges need two pressures")
         return self

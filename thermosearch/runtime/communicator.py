@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
@@ -98,6 +99,22 @@ class Communicator:
         number = self._next()
         sent = self._mpi.allgather((number, "gather", value))
         return [self._in_step(each, number, "gather") for each in sent]
+
+    def split(self, count: int) -> "Parts":
+        """Divide the ranks into parts, for tasks that each keep several ranks busy.
+
+        Parameters
+        ----------
+        count : int
+            Parts wanted; never more than there are ranks. Called on all ranks.
+        """
+        count = max(1, min(count, self.size))
+        part = self.rank * count // self.size
+        if count == 1:
+            return Parts(self, self, part, count)
+        # A rank that is alone in its part needs no MPI there.
+        own = Communicator(None if count == self.size else self._mpi.Split(part, self.rank))
+        return Parts(self, own, part, count)
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -197,6 +214,49 @@ class Communicator:
                 tasks,
                 self.size - tasks,
             )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Ranks divided into parts.
+
+    Attributes
+    ----------
+    whole : Communicator
+        All of them.
+    own : Communicator
+        Those of this rank's part.
+    part : int
+        Which one that is.
+    count : int
+        How many parts there are.
+    """
+
+    whole: Communicator
+    own: Communicator
+    part: int
+    count: int
+
+    def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+        """Apply `function` to every task, each on the ranks of one part together.
+
+        Parameters
+        ----------
+        function : callable
+            Called on all ranks of a part with the same task; may use `own`, and gives the same
+            on each of them.
+        tasks : sequence
+            The same on every rank; task i goes to part i modulo their count.
+
+        Returns
+        -------
+        list
+            In task order, on every rank.
+        """
+        mine = [function(task) for task in tasks[self.part :: self.count]]
+        shares = self.whole.gather((self.part, mine if self.own.rank == 0 else None))
+        results = {part: share for part, share in shares if share is not None}
+        return [results[i % self.count][i // self.count] for i in range(len(tasks))]
 
 
 def world() -> Communicator:
