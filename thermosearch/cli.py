@@ -28,6 +28,7 @@ _RUNS = {
     "train": "train a neural force field on reference data",
     "search": "search the structure a surface adopts",
     "nested": "sample partition functions and phase diagrams",
+    "harmonic": "free energies, thermal expansion and transitions of crystals",
 }
 _SLURM = "slurm"
 

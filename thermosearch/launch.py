@@ -70,6 +70,12 @@ ENGINES: Mapping[str, Engine] = {
         "thermosearch.nested.execute:execute",
         "thermosearch.nested",
     ),
+    "harmonic": Engine(
+        "thermosearch.harmonic.study:HarmonicStudy",
+        "thermosearch.harmonic.execute:execute",
+        "thermosearch.harmonic",
+        "thermosearch.harmonic.problem:make_problem",
+    ),
 }
 
 REPORT = "thermosearch.report.write:write_report"

@@ -8,7 +8,7 @@ with all forces f, stress sigma in ASE's sign and the volume V of the supercell 
 Phys. Rev. B 98, 024106 (2018), doi:10.1103/PhysRevB.98.024106).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -93,14 +93,20 @@ def pressures(
     return turned - _slope(turned, control) * control
 
 
+class Place(Protocol):
+    """What a drift needs of a point: the phase, its elastic response, the pressure to reach."""
+
+    crystal: Crystal
+    elastic: Elastic
+    pressure: float
+
+
 def drift(
-    crystal: Crystal,
+    place: Place,
     effective: EffectiveCrystal,
     modes: Modes,
-    elastic: Elastic,
     sample: Sample,
     pressures_of: Float[np.ndarray, "s 3 3"],
-    target: float,
 ) -> Drift:
     """Newton step of centroids and cell with Phi and the static elastic response.
 
@@ -109,18 +115,19 @@ def drift(
 
     Parameters
     ----------
-    crystal, effective, modes, elastic
+    place : Place
+        A `PointProblem`: phase, elastic response and pressure, eV/A^3.
+    effective, modes
         The crystal as it was sampled.
     sample : Sample
         Its sample.
     pressures_of : (s, 3, 3)
         By `pressures`.
-    target : float
-        Pressure to reach, eV/A^3.
     """
+    crystal, elastic = place.crystal, place.elastic
     cell, volume, k = effective.cell, effective.volume, len(elastic.strains)
     forces = 0.5 * (sample.forces[0::2] + sample.forces[1::2])
-    pushes = 0.5 * (pressures_of[0::2] + pressures_of[1::2]) - target * np.eye(3)
+    pushes = 0.5 * (pressures_of[0::2] + pressures_of[1::2]) - place.pressure * np.eye(3)
     half = np.arange(len(forces)) % 2
     # Both are linear, so their halves are symmetrised rather than every pair.
     mean = [_allowed_forces(crystal, cell, forces[half == h].mean(axis=0)) for h in (0, 1)]

@@ -142,7 +142,7 @@ def make_crystal(
     if not atoms.pbc.all() or abs(atoms.cell.volume) < 1e-6:
         raise InputError(f"{name}: a crystal repeats in three directions; its pbc is {atoms.pbc}")
     unit = _with_exact_symmetry(atoms, symmetry_tolerance)
-    phonon = Phonopy(_to_phonopy(unit), matrix, primitive_matrix="P", symprec=symmetry_tolerance)
+    phonon = Phonopy(phonopy_cell(unit), matrix, primitive_matrix="P", symprec=symmetry_tolerance)
     repeated = phonon.supercell
     configuration = Configuration(
         positions=np.array(repeated.positions),
@@ -204,11 +204,11 @@ def unit_cell(crystal: Crystal, effective: EffectiveCrystal) -> Atoms:
 
 def phonopy_object(crystal: Crystal, effective: EffectiveCrystal) -> Phonopy:
     """Make phonopy's object of an effective crystal: bands, DOS, meshes, thermal properties."""
-    unit = _to_phonopy(unit_cell(crystal, effective))
+    unit = phonopy_cell(unit_cell(crystal, effective))
     phonon = Phonopy(
         unit,
         crystal.supercell_matrix,
-        primitive_matrix=guess_primitive_matrix(unit, symprec=SYMMETRY_TOLERANCE),
+        primitive_matrix=primitive_matrix(unit),
         symprec=SYMMETRY_TOLERANCE,
     )
     n = crystal.atoms
@@ -221,12 +221,18 @@ def phonopy_object(crystal: Crystal, effective: EffectiveCrystal) -> Phonopy:
     return phonon
 
 
+def primitive_matrix(unit: PhonopyAtoms) -> Float[np.ndarray, "3 3"]:
+    """Vectors of the primitive cell in those of the unit cell, phonopy's columns."""
+    return np.asarray(guess_primitive_matrix(unit, symprec=SYMMETRY_TOLERANCE), np.float64)
+
+
 def coordinate_masses(masses: Float[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
     """Masses of the coordinates: each atom's three times."""
     return np.repeat(masses, 3)
 
 
-def _to_phonopy(atoms: Atoms) -> PhonopyAtoms:
+def phonopy_cell(atoms: Atoms) -> PhonopyAtoms:
+    """Structure in phonopy's terms."""
     return PhonopyAtoms(
         symbols=[chemical_symbols[z] for z in atoms.numbers],
         cell=atoms.cell[:],
@@ -237,7 +243,7 @@ def _to_phonopy(atoms: Atoms) -> PhonopyAtoms:
 
 def _with_exact_symmetry(atoms: Atoms, tolerance: float) -> Atoms:
     """Average cell and positions over the space group that holds within the tolerance."""
-    found = Symmetry(_to_phonopy(atoms), symprec=tolerance)
+    found = Symmetry(phonopy_cell(atoms), symprec=tolerance)
     operations = found.symmetry_operations
     rotations = np.asarray(operations["rotations"], np.int64)
     translations = np.asarray(operations["translations"], np.float64)

@@ -16,8 +16,8 @@ from thermosearch.harmonic.crystal import (
     Crystal,
     allowed,
     coordinate_masses,
-    phonopy_object,
     effective_crystal,
+    phonopy_object,
 )
 from thermosearch.harmonic.statistics import THZ, Modes, force_constants_of, normal_modes
 from thermosearch.harmonic.symmetry import symmetrise_tensor

@@ -86,7 +86,7 @@ def free_energy(
 
 
 def pair_mean(
-    sample: Sample, values: Float[np.ndarray, "s *shape"]
+    sample: Sample, values: Float[np.ndarray, " s *shape"]
 ) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
     """Weighted mean of one value a sample, and its standard error from the pairs' scatter."""
     origin = values[0]

@@ -52,8 +52,10 @@ class PointProblem:
         The phase.
     elastic : Elastic
         Static response; with no strains the cell stays.
+    temperature : float
+        K.
     at : Bath
-        Temperature and statistics.
+        The same, with the statistics.
     pressure : float
         To reach, eV/A^3.
     stream : tuple of int
@@ -72,6 +74,7 @@ class PointProblem:
 
     crystal: Crystal
     elastic: Elastic
+    temperature: float
     at: Bath
     pressure: float
     stream: tuple[int, ...]
@@ -162,6 +165,9 @@ class State(NamedTuple):
 LARGEST_STRAIN = 0.02
 """Of one step."""
 
+FAR = 3.0
+"""Strain left, in units of the error asked for or reached, at which the cell takes a step."""
+
 
 def begin(problem: PointProblem, effective: EffectiveCrystal) -> State:
     """Start from a crystal whose force constants are positive definite."""
@@ -177,7 +183,7 @@ def begin(problem: PointProblem, effective: EffectiveCrystal) -> State:
 
 
 def ask(problem: PointProblem, state: State) -> list[Configuration]:
-    """Configurations to evaluate: the centroids first, where their sample begins."""
+    """Give the configurations to evaluate: the centroids first, where their sample begins."""
     effective = state.effective
     drawn = 0 if state.sample is None else len(state.sample.energies) // 2
     x = _draw(problem, state, drawn)
@@ -193,9 +199,7 @@ def tell(problem: PointProblem, state: State, found: list[Properties]) -> State:
     modes = state.modes
     result = averages(problem.crystal, effective, modes, problem.at, sample)
     each = pressures(problem.crystal, effective, modes, problem.at, sample)
-    moved = drift(
-        problem.crystal, effective, modes, problem.elastic, sample, each, problem.pressure
-    )
+    moved = drift(problem, effective, modes, sample, each)
 
     def project(matrix: np.ndarray) -> np.ndarray:
         return symmetrise_matrix(problem.crystal.group, effective.cell, matrix)
@@ -214,7 +218,9 @@ def tell(problem: PointProblem, state: State, found: list[Properties]) -> State:
         damping=0.0,
     )
     state = state._replace(result=result, drift=moved)
-    if gain > max(noise, 0.5 * problem.error):
+    strain, known = float(np.abs(moved.strain).max()), float(moved.strain_error.max())
+    far = strain > max(FAR * problem.strain_error, FAR * known)
+    if gain > max(noise, 0.5 * problem.error) or far:
         if state.step >= problem.most_steps:
             return state._replace(done=True, course=(*state.course, row))
         return _step(problem, state, fitted, row)

@@ -1,0 +1,97 @@
+"""What the members of a committee say of the same sample.
+
+To first order in the difference of two potentials the free energy changes by its average over
+the sample, <U_m - U>: the Gibbs-Bogoliubov inequality from either side.
+"""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.configuration import Configuration
+from thermosearch.harmonic.averages import drift, pressures
+from thermosearch.harmonic.evaluation import evaluate_all
+from thermosearch.harmonic.regression import Sample
+from thermosearch.harmonic.variational import PointProblem, State
+from thermosearch.potentials.interface import Committee, CommitteeMember, Potential
+from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.runtime.communicator import Communicator
+
+
+class ModelSpread(NamedTuple):
+    """Differences of the members from their mean.
+
+    Attributes
+    ----------
+    free_energy : (members,) float64
+        eV of the supercell.
+    strain : (members,) float64
+        Mean linear strain that each would give the cell; zero where the cell is fixed.
+    evaluations : int
+        Of single members.
+    """
+
+    free_energy: Float[np.ndarray, " members"]
+    strain: Float[np.ndarray, " members"]
+    evaluations: int
+
+
+def model_spread(
+    potential: Potential, problem: PointProblem, state: State, samples: int, ranks: Communicator
+) -> ModelSpread | None:
+    """Evaluate every member on the first configurations of the last sample.
+
+    Parameters
+    ----------
+    potential : Potential
+        None comes back where it is no committee.
+    problem : PointProblem
+        The point.
+    state : State
+        Its last state.
+    samples : int
+        Configurations; rounded up to two pairs at least.
+    ranks : Communicator
+        Share the configurations.
+    """
+    if not isinstance(potential, Committee) or samples == 0:
+        return None
+    count = min(max(4, samples + samples % 2), len(state.sample.energies))
+    at_rest = state.effective.configuration()
+    moved = [
+        at_rest._replace(positions=state.effective.centroids + each.reshape(-1, 3))
+        for each in state.sample.displacements[:count]
+    ]
+    energies, strains = [], []
+    for member in members_of(potential, at_rest):
+        found = evaluate_all(member, moved, ranks)
+        sample = Sample(
+            state.sample.displacements[:count],
+            np.array([float(each.energy) for each in found]),
+            np.array([np.asarray(each.forces).reshape(-1) for each in found]),
+            np.array([np.asarray(each.stress) for each in found]),
+            np.full(count, 1.0 / count),
+        )
+        energies.append(float(sample.energies.mean()))
+        strains.append(_strain(problem, state, sample))
+    members = np.array(energies)
+    return ModelSpread(
+        members - members.mean(),
+        np.array(strains) - np.mean(strains),
+        len(members) * count,
+    )
+
+
+def members_of(potential: Committee, example: Configuration) -> list[CommitteeMember]:
+    """Each member as a potential of its own."""
+    neighbours = host_neighbours(example, potential.cutoff)
+    count = jax.eval_shape(potential.member_energies, example, neighbours).shape[0]
+    return [CommitteeMember(potential, np.asarray(index, np.int32)) for index in range(count)]
+
+
+def _strain(problem: PointProblem, state: State, sample: Sample) -> float:
+    each = pressures(problem.crystal, state.effective, state.modes, problem.at, sample)
+    moved = drift(problem, state.effective, state.modes, sample, each)
+    return float(np.trace(moved.strain)) / 3.0

@@ -1,0 +1,119 @@
+"""The crystals of a study: read or built, their symmetry found and checked."""
+
+from dataclasses import dataclass, replace
+
+import ase.build
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.io.formats import UnknownFileTypeError
+from phonopy.file_IO import parse_BORN
+from phonopy.structure.cells import get_primitive
+from phonopy.structure.symmetry import Symmetry
+
+from thermosearch.configuration import validate
+from thermosearch.harmonic.crystal import (
+    SYMMETRY_TOLERANCE,
+    Crystal,
+    make_crystal,
+    phonopy_cell,
+    primitive_matrix,
+)
+from thermosearch.harmonic.study import HarmonicStudy, PhaseSection
+from thermosearch.potentials.interface import Potential
+from thermosearch.runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Before anything is evaluated.
+
+    Attributes
+    ----------
+    potential : Potential
+        Of the study.
+    crystals : tuple of Crystal
+        The phases, in the study's order.
+    """
+
+    potential: Potential
+    crystals: tuple[Crystal, ...]
+
+
+def make_problem(study: HarmonicStudy) -> Problem:
+    """Load the potential and build the crystals.
+
+    Raises
+    ------
+    InputError
+        If the potential is one in reduced units or does not know an element, a structure cannot
+        be read or has another space group than stated, a supercell does not keep the symmetry,
+        or Born charges do not fit.
+    """
+    potential = study.potential.build(study.run.precision)
+    if potential.units != "eV":
+        raise InputError(
+            "potential: it is in reduced units, a crystal needs eV, A and amu; take another one"
+        )
+    crystals = tuple(_crystal(phase, study) for phase in study.system.phases)
+    for crystal in crystals:
+        validate(crystal.unit, elements=potential.elements, label=f"phase {crystal.name!r}")
+    return Problem(potential, crystals)
+
+
+def _crystal(phase: PhaseSection, study: HarmonicStudy) -> Crystal:
+    label = f"phase {phase.name!r}"
+    atoms = _atoms(phase, label)
+    crystal = make_crystal(atoms, phase.supercell, phase.name)
+    alone = Symmetry(phonopy_cell(atoms), symprec=SYMMETRY_TOLERANCE)
+    name = alone.get_international_table().strip()
+    _refuse_other_group(phase, name, label)
+    own = len(np.unique(alone.symmetry_operations["rotations"], axis=0))
+    kept = len(crystal.group.rotations)
+    if kept < own:
+        raise InputError(
+            f"{label}: supercell = {np.array(phase.supercell).tolist()} keeps {kept} of the {own} "
+            f"rotations of {name}; take one that repeats equivalent axes alike"
+        )
+    if phase.born is None or study.analysis.long_range == "none":
+        return crystal
+    return replace(crystal, born=_born(phase, atoms, study.analysis.long_range, label))
+
+
+def _atoms(phase: PhaseSection, label: str) -> Atoms:
+    if phase.bulk is not None:
+        bulk = phase.bulk
+        # ASE builds a cubic cell of structures that are cubic only.
+        cubic = bulk.cubic and bulk.structure != "hcp"
+        try:
+            return ase.build.bulk(bulk.formula, bulk.structure, a=bulk.a, c=bulk.c, cubic=cubic)
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise InputError(f"{label}: bulk: {bulk.formula} {bulk.structure}: {error}") from error
+    try:
+        return ase.io.read(phase.structure)
+    except (OSError, ValueError, KeyError, IndexError, UnknownFileTypeError) as error:
+        raise InputError(f"{label}: {phase.structure} cannot be read: {error}") from error
+
+
+def _refuse_other_group(phase: PhaseSection, found: str, label: str) -> None:
+    wanted = phase.space_group
+    if wanted is None:
+        return
+    symbol, _, number = found.partition(" ")
+    if str(wanted) not in {symbol, number.strip("()")}:
+        raise InputError(
+            f"{label}: space_group = {wanted!r}, but the structure has {found} within "
+            f"{SYMMETRY_TOLERANCE} A; correct one of them"
+        )
+
+
+def _born(phase: PhaseSection, atoms: Atoms, method: str, label: str) -> dict:
+    """Read the parameters of the non-analytic term, in phonopy's units."""
+    cell = phonopy_cell(atoms)
+    matrix = primitive_matrix(cell)
+    primitive = get_primitive(cell, matrix, symprec=SYMMETRY_TOLERANCE)
+    try:
+        found = parse_BORN(primitive, filename=str(phase.born), symprec=SYMMETRY_TOLERANCE)
+    except (OSError, ValueError, RuntimeError, IndexError) as error:
+        raise InputError(f"{label}: born = {phase.born}: {error}") from error
+    return dict(found) | {"method": method}

@@ -1,0 +1,219 @@
+"""The study file of effective harmonic potentials: what the user writes, checked."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from thermosearch.potentials.section import PotentialSection
+from thermosearch.runtime.study import InputFile, RunSection, StrictModel
+
+Row = tuple[int, int, int]
+
+
+class BulkSection(StrictModel):
+    """A simple crystal, built by ASE.
+
+    Attributes
+    ----------
+    formula : str
+        "Si", "NaCl".
+    structure : str
+        "diamond", "fcc", "bcc", "hcp", "rocksalt", "zincblende", ...
+    a, c : float
+        Lattice parameters, A.
+    cubic : bool
+        The cubic cell of a cubic structure; otherwise its primitive cell.
+    """
+
+    formula: str
+    structure: Literal[
+        "sc", "fcc", "bcc", "hcp", "diamond", "zincblende", "rocksalt", "cesiumchloride"
+    ]
+    a: PositiveFloat
+    c: PositiveFloat | None = None
+    cubic: bool = True
+
+
+class PhaseSection(StrictModel):
+    """A crystal: exactly one of `structure` and `bulk`.
+
+    Attributes
+    ----------
+    name : str
+        Of the phase.
+    structure : file or None
+        Its unit cell, any format of ASE, relaxed with the potential ...
+    bulk : BulkSection or None
+        ... or built.
+    supercell : 3 or 3 x 3 int
+        Repetitions, or phonopy's supercell matrix.
+    space_group : str, int or None
+        Symbol or number it must have; found and reported where it is not given.
+    born : file or None
+        phonopy's BORN file: Born charges and dielectric tensor.
+    """
+
+    name: str = "crystal"
+    structure: InputFile | None = None
+    bulk: BulkSection | None = None
+    supercell: Row | tuple[Row, Row, Row]
+    space_group: str | int | None = None
+    born: InputFile | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "PhaseSection":
+        if (self.structure is None) == (self.bulk is None):
+            raise ValueError('give either structure = "FILE" or [bulk], not both or none')
+        return self
+
+
+class SystemSection(StrictModel):
+    """The phases.
+
+    Attributes
+    ----------
+    phases : tuple of PhaseSection
+        At least one, each with a name of its own.
+    """
+
+    phases: Annotated[tuple[PhaseSection, ...], Field(min_length=1)]
+
+    @field_validator("phases")
+    @classmethod
+    def _named(cls, phases: tuple[PhaseSection, ...]) -> tuple[PhaseSection, ...]:
+        names = [phase.name for phase in phases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the names of the phases are {names}: each needs one of its own")
+        return phases
+
+
+class IntegrationSection(StrictModel):
+    """From the effective crystal to the true potential (classical).
+
+    Attributes
+    ----------
+    points : int
+        Gauss-Legendre points.
+    walkers : int
+        Independent walks at each; the error comes from them.
+    equilibration, samples : int
+        Trajectories of each walk, dropped and kept.
+    """
+
+    points: PositiveInt = 4
+    walkers: Annotated[int, Field(ge=2)] = 8
+    equilibration: NonNegativeInt = 20
+    samples: PositiveInt = 100
+
+
+class MethodSection(StrictModel):
+    """The variational loop.
+
+    Attributes
+    ----------
+    temperatures : tuple of float
+        K; each point starts from the one before it.
+    statistics : {"quantum", "classical"}
+        Of the nuclei.
+    cell : {"free", "fixed"}
+        Whether the cell follows the pressure, as far as its symmetry lets it.
+    pressures : tuple of float
+        GPa.
+    samples : int
+        First number of configurations on each harmonic potential; it grows as errors ask for.
+    most_samples : int
+        Limit of that.
+    steps : int
+        Most refits at each point.
+    error : float
+        Of the free energy to reach, eV per atom.
+    strain_error : float
+        Of the cell's strain to reach.
+    curvature : int
+        Softest modes whose free-energy curvature, bubble term included, is computed; 0 for none.
+    member_samples : int
+        Configurations on which the members of a committee are compared; 0 for none.
+    quasi_harmonic : bool
+        Compute the quasi-harmonic approximation beside.
+    integration : IntegrationSection or None
+        Beyond the variational bound.
+    """
+
+    temperatures: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)]
+    statistics: Literal["quantum", "classical"] = "quantum"
+    cell: Literal["free", "fixed"] = "free"
+    pressures: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
+    samples: Annotated[int, Field(ge=8)] = 32
+    most_samples: PositiveInt = 4096
+    steps: PositiveInt = 40
+    error: PositiveFloat = 2.0e-4
+    strain_error: PositiveFloat = 1.0e-4
+    curvature: NonNegativeInt = 0
+    member_samples: NonNegativeInt = 8
+    quasi_harmonic: bool = True
+    integration: IntegrationSection | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "MethodSection":
+        if self.statistics == "classical" and min(self.temperatures) == 0.0:
+            raise ValueError(
+                "temperatures: 0 K has no classical free energy; take "
+                'statistics = "quantum", or a temperature above zero'
+            )
+        if len(set(self.temperatures)) < len(self.temperatures):
+            raise ValueError(f"temperatures = {list(self.temperatures)}: one is given twice")
+        if self.cell == "fixed" and self.pressures != (0.0,):
+            raise ValueError('pressures: with cell = "fixed" the pressure follows; leave them out')
+        if self.most_samples < self.samples:
+            raise ValueError(f"most_samples = {self.most_samples} is below samples")
+        return self
+
+
+class AnalysisSection(StrictModel):
+    """What is made of the effective phonons.
+
+    Attributes
+    ----------
+    mesh : float
+        Length, A, that sets the q mesh of the interpolated free energy and the DOS.
+    long_range : {"none", "gonze", "wang"}
+        Non-analytic correction by the Born charges of each phase.
+    """
+
+    mesh: PositiveFloat = 60.0
+    long_range: Literal["none", "gonze", "wang"] = "none"
+
+
+class HarmonicRunSection(RunSection):
+    """Section `[run]`; displacements are small, so the model computes in float64."""
+
+    precision: Literal["float32", "float64"] = "float64"
+
+
+class HarmonicStudy(StrictModel):
+    """Free energies, thermal expansion and transitions of anharmonic crystals."""
+
+    kind: Literal["harmonic"] = "harmonic"
+    potential: PotentialSection
+    system: SystemSection
+    method: MethodSection
+    analysis: AnalysisSection = AnalysisSection()
+    run: HarmonicRunSection = HarmonicRunSection()
+
+    @model_validator(mode="after")
+    def _charges(self) -> "HarmonicStudy":
+        missing = [phase.name for phase in self.system.phases if phase.born is None]
+        if self.analysis.long_range != "none" and missing:
+            raise ValueError(
+                f'analysis.long_range = "{self.analysis.long_range}" needs Born charges: give '
+                f'born = "BORN" (phonopy\'s format) in phase {missing[0]!r}, or "none"'
+            )
+        return self
