@@ -81,10 +81,15 @@ def bulk_modulus(
 def heat_capacity(
     temperature: Float[np.ndarray, " t"],
     entropy: Float[np.ndarray, " t"],
-    entropy_error: Float[np.ndarray, " t"],
+    entropy_error: Float[np.ndarray, " t"] | None,
 ) -> Curve:
-    """Heat capacity T dS/dT along the points, in the unit of the entropy: C_p on an isobar."""
-    slope = slopes(temperature, _width(entropy_error))
+    """Heat capacity T dS/dT along the points, in the unit of the entropy: C_p on an isobar.
+
+    Where the error of the entropy is not known (None), points are smoothed as noisy ones are and
+    the error given is zero.
+    """
+    slope = slopes(temperature, NOISY if entropy_error is None else _width(entropy_error))
+    entropy_error = np.zeros_like(entropy) if entropy_error is None else entropy_error
     return Curve(temperature * (slope @ entropy), temperature * _carried(slope, entropy_error))
 
 
@@ -130,6 +135,7 @@ def crossings(
     *,
     members: Float[np.ndarray, "t members"] | None = None,
     degree: int = 2,
+    common: bool = False,
     seed: int = 0,
 ) -> list[Crossing]:
     """Temperatures at which the free energies of two phases are equal, within the range given.
@@ -147,6 +153,8 @@ def crossings(
         The same difference by every member of a committee.
     degree : int
         Of the polynomial; at most t - 1.
+    common : bool
+        Whether the points were sampled with common random numbers, so that they err together.
     seed : int
         Of the resampling.
     """
@@ -154,7 +162,8 @@ def crossings(
     weight = 1.0 / np.maximum(error, 1e-3 * scale) if scale > 0.0 else np.ones_like(error)
     degree = min(degree, len(temperature) - 1)
     generator = np.random.default_rng(seed)
-    drawn = difference + error * generator.standard_normal((DRAWS, len(error)))
+    deviates = generator.standard_normal((DRAWS, 1 if common else len(error)))
+    drawn = difference + error * deviates
     drawn_roots = _roots(temperature, drawn, weight, degree)
     by_member = [] if members is None else _roots(temperature, members.T, weight, degree)
     found = []

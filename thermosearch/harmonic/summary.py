@@ -1,0 +1,333 @@
+"""The results of effective harmonic potentials: quantities, series, phonons and structures."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import ase.io
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.harmonic.bands import band_arrays, density_arrays
+from thermosearch.harmonic.crystal import Crystal, unit_cell
+from thermosearch.harmonic.isobar import Isobar, Series, of_harmonic, of_points, of_quasi_harmonic
+from thermosearch.harmonic.phases import Curve, bulk_modulus, crossings, gruneisen
+from thermosearch.harmonic.point import Point, QuasiHarmonic
+from thermosearch.harmonic.study import HarmonicStudy
+from thermosearch.runtime.context import RunContext
+from thermosearch.runtime.results import Quantity, Results
+from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
+
+POOR_OVERLAP = 0.05
+"""Of neighbouring points of an integration; below it Bennett's ratio means little."""
+DISAGREEMENT = 4.0
+"""Standard errors between integral and Bennett's ratio that are worth a warning."""
+FOUND_IN = 0.9
+"""Share of the resamplings that a crossing is in, below which a warning says so."""
+
+
+def summarise(
+    study: HarmonicStudy,
+    crystals: Mapping[str, Crystal],
+    points: Sequence[Point],
+    quasi: Sequence[QuasiHarmonic],
+    context: RunContext,
+) -> Results:
+    """Put the points of a run together and write their structures.
+
+    Parameters
+    ----------
+    study : HarmonicStudy
+        For what was asked.
+    crystals : mapping of str to Crystal
+        The phases by name.
+    points : sequence of Point
+        All of them, grouped by phase and pressure.
+    quasi : sequence of QuasiHarmonic
+        One a phase and pressure, or none.
+    context : RunContext
+        Rank 0 writes the structures into its folder.
+    """
+    groups = _groups(study, points)
+    isobars = _isobars(study, crystals, groups, quasi)
+    isobars = with_bulk_moduli(isobars)
+    quantities = [each for isobar in isobars.values() for each in _stated(isobar)]
+    quantities += [each for point in points for each in _frequencies(point)]
+    moves = list(transitions(list(isobars.values())))
+    arrays: dict[str, Any] = {}
+    for key, isobar in isobars.items():
+        arrays |= _isobar_arrays(key, isobar)
+    for key, group in groups.items():
+        crystal = crystals[group[0].phase]
+        arrays |= _below(f"bands/{key}", band_arrays(crystal, group))
+        arrays |= _below(f"dos/{key}", density_arrays(crystal, group, study.analysis.mesh))
+        arrays |= _courses(key, group)
+    return Results(
+        engine="harmonic",
+        status="finished",
+        quantities=moves + quantities,
+        structures=context.communicator.on_root(lambda: _write(crystals, points, context)),
+        evaluations=sum(_evaluations(point) for point in points),
+        arrays=arrays,
+        warnings=[*_warnings(points), *_doubtful(moves)],
+    )
+
+
+def with_bulk_moduli(isobars: Mapping[str, Isobar]) -> dict[str, Isobar]:
+    """Add bulk modulus and Grueneisen parameter where a phase was run at several pressures."""
+    found = dict(isobars)
+    kinds = {(each.phase, each.approximation) for each in isobars.values()}
+    for kind in sorted(kinds):
+        keys = [key for key, each in isobars.items() if (each.phase, each.approximation) == kind]
+        keys = [key for key in keys if isobars[key].pressure is not None]
+        keys.sort(key=lambda key: isobars[key].pressure)
+        grid = isobars[keys[0]].temperature if keys else np.zeros(0)
+        if len(keys) < 2 or any(not np.array_equal(isobars[k].temperature, grid) for k in keys):
+            continue
+        pressures = np.array([isobars[key].pressure for key in keys])
+        volume = np.array([isobars[key].series["volume"].value for key in keys])
+        error = np.array([_error(isobars[key].series["volume"]) for key in keys])
+        moduli = [bulk_modulus(pressures, v, e) for v, e in zip(volume.T, error.T, strict=True)]
+        for row, key in enumerate(keys):
+            modulus = Curve(
+                np.array([each.value[row] for each in moduli]),
+                np.array([each.error[row] for each in moduli]),
+            )
+            found[key] = isobars[key]._replace(
+                series=isobars[key].series | _of_compression(isobars[key], modulus)
+            )
+    return found
+
+
+def transitions(isobars: Sequence[Isobar]) -> Iterator[Quantity]:
+    """Crossings of the Gibbs energies of every two phases at one pressure.
+
+    The points of a run are sampled with common random numbers, so that those of one phase are
+    taken to err together.
+    """
+    for first, second in combinations(isobars, 2):
+        if first.approximation != second.approximation or first.phase == second.phase:
+            continue
+        if first.pressure is None or first.pressure != second.pressure:
+            continue
+        shared, i, j = np.intersect1d(first.temperature, second.temperature, return_indices=True)
+        names = [
+            name for name in first.series if name.startswith("gibbs") and name in second.series
+        ]
+        for name in names if len(shared) > 1 else []:
+            one, other = first.series[name], second.series[name]
+            found = crossings(
+                shared,
+                one.value[i] - other.value[j],
+                np.hypot(_error(one)[i], _error(other)[j]),
+                members=_member_differences(one, other, i, j),
+                common=True,
+            )
+            for each in found:
+                pair = (first.phase, second.phase)
+                above = pair[each.stable_above]
+                below = pair[1 - each.stable_above]
+                conditions = {"p_GPa": first.pressure, "phase": f"{below} to {above}"}
+                conditions |= {"approximation": first.approximation, "by": name}
+                if each.model_error is not None:
+                    conditions["model_error_K"] = each.model_error
+                if each.share < 1.0 and each.error > 0.0:
+                    conditions["found_in"] = each.share
+                error = each.error if np.any(_error(one)) or np.any(_error(other)) else None
+                yield Quantity("transition_temperature", each.temperature, error, "K", conditions)
+
+
+def _groups(study: HarmonicStudy, points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Points of one phase and pressure, the temperature rising."""
+    fixed = study.method.cell == "fixed"
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        number = 0 if fixed else study.method.pressures.index(point.pressure)
+        groups.setdefault(f"{point.phase}_p{number}", []).append(point)
+    return {key: sorted(each, key=lambda p: p.temperature) for key, each in groups.items()}
+
+
+def _isobars(
+    study: HarmonicStudy,
+    crystals: Mapping[str, Crystal],
+    groups: Mapping[str, list[Point]],
+    quasi: Sequence[QuasiHarmonic],
+) -> dict[str, Isobar]:
+    fixed = study.method.cell == "fixed"
+    classical = study.method.statistics == "classical"
+    isobars = {}
+    for key, group in groups.items():
+        crystal, pressure = crystals[group[0].phase], None if fixed else group[0].pressure
+        isobars[key] = of_points(crystal, group, pressure, classical=classical)
+        harmonic = of_harmonic(crystal, group)
+        if harmonic is not None:
+            isobars[f"{crystal.name}_harmonic"] = harmonic
+    for each in quasi:
+        number = study.method.pressures.index(each.pressure)
+        if len(each.temperatures):
+            key = f"{each.phase}_p{number}_quasi"
+            isobars[key] = of_quasi_harmonic(crystals[each.phase], each)
+    return isobars
+
+
+def _of_compression(isobar: Isobar, modulus: Curve) -> dict[str, Series]:
+    series = {"bulk_modulus": Series(modulus.value, _or_none(modulus.error), "GPa")}
+    expansion, capacity = (
+        isobar.series.get(name) for name in ("volume_thermal_expansion", "heat_capacity_of_modes")
+    )
+    if expansion is None or capacity is None or np.any(capacity.value <= 0.0):
+        return series
+    per_kelvin = BOLTZMANN_EV_PER_K * capacity.value
+    found = gruneisen(
+        Curve(expansion.value, _error(expansion)),
+        Curve(*(each / EV_PER_A3_IN_GPA for each in modulus)),
+        isobar.series["volume"].value,
+        Curve(per_kelvin, np.zeros_like(per_kelvin)),
+    )
+    return series | {"gruneisen_parameter": Series(found.value, _or_none(found.error), "1")}
+
+
+def _stated(isobar: Isobar) -> Iterator[Quantity]:
+    about: dict[str, Any] = {"phase": isobar.phase, "approximation": isobar.approximation}
+    if isobar.pressure is not None:
+        about["p_GPa"] = isobar.pressure
+    for name, series in isobar.series.items():
+        for k, kelvin in enumerate(isobar.temperature):
+            at = {"T_K": float(kelvin)} | about
+            if series.model_error is not None:
+                at["model_error"] = float(series.model_error[k])
+            error = None if series.error is None else float(series.error[k])
+            yield Quantity(name, float(series.value[k]), error, series.unit, at)
+
+
+def _frequencies(point: Point) -> Iterator[Quantity]:
+    """Softest and stiffest optical mode at Gamma, and the curvature's frequencies."""
+    at = {"T_K": point.temperature, "p_GPa": point.pressure, "phase": point.phase}
+    optical = np.delete(point.gamma_frequencies, np.argsort(np.abs(point.gamma_frequencies))[:3])
+    if len(optical):
+        for mode, value in (("softest optical", optical.min()), ("stiffest", optical.max())):
+            yield Quantity(
+                "frequency", float(value), None, "THz", at | {"mode": f"{mode} at Gamma"}
+            )
+    for kind, found in (
+        ("free-energy curvature", point.hessian_frequencies),
+        ("effective", point.soft_frequencies),
+    ):
+        for number, value in enumerate(() if found is None else found):
+            about = {"mode": f"softest {number + 1} of the supercell", "of": kind}
+            yield Quantity("frequency", float(value), None, "THz", at | about)
+
+
+def _isobar_arrays(key: str, isobar: Isobar) -> dict[str, Any]:
+    arrays: dict[str, Any] = {
+        "temperature": isobar.temperature,
+        "phase": isobar.phase,
+        "approximation": isobar.approximation,
+    }
+    if isobar.pressure is not None:
+        arrays["pressure"] = isobar.pressure
+    for name, series in isobar.series.items():
+        arrays[name] = series.value
+        arrays[f"{name}_unit"] = series.unit
+        if series.error is not None:
+            arrays[f"{name}_error"] = series.error
+        if series.model_error is not None:
+            arrays[f"{name}_model_error"] = series.model_error
+    return _below(f"thermal/{key}", arrays)
+
+
+def _courses(key: str, group: Sequence[Point]) -> dict[str, Any]:
+    """How the loops went: one row a sample, all temperatures after one another."""
+    rows = [(point.temperature, *row) for point in group for row in point.course]
+    names = ("temperature", *group[0].course[0]._fields) if rows else ()
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    return _below(f"iterations/{key}", {name: np.array(column) for name, column in columns})
+
+
+def _write(
+    crystals: Mapping[str, Crystal], points: Sequence[Point], context: RunContext
+) -> list[dict[str, Any]]:
+    """Write the unit cell of every point, atoms at their centroids."""
+    frames, entries = [], []
+    file = "structures/points.extxyz"
+    for index, point in enumerate(points):
+        crystal = crystals[point.phase]
+        atoms = unit_cell(crystal, point.effective)
+        atoms.set_cell(point.unit_cell, scale_atoms=True)
+        per_atom = point.free_energy / crystal.atoms
+        atoms.info |= {"phase": point.phase, "temperature": point.temperature}
+        frames.append(atoms)
+        entries.append(
+            {
+                "file": file,
+                "index": index,
+                "label": f"{point.phase}, {point.temperature:g} K, {point.pressure:.3g} GPa",
+                "free_energy_eV_per_atom": per_atom,
+                "converged": point.converged,
+            }
+        )
+    text = io.StringIO()
+    ase.io.write(text, frames, format="extxyz")
+    context.folder.write(file, text.getvalue())
+    return entries
+
+
+def _warnings(points: Sequence[Point]) -> Iterator[str]:
+    for point in points:
+        name = f"{point.phase} at {point.temperature:g} K and {point.pressure:.3g} GPa"
+        if not point.converged:
+            yield f"{name} is not converged: the limit of refits or samples came first"
+        if point.hessian_frequencies is not None and np.any(point.hessian_frequencies < 0.0):
+            yield f"{name} is unstable: the free energy's curvature has a negative direction"
+        found = point.integrated
+        if found is None:
+            continue
+        if abs(found.difference.value) > DISAGREEMENT * found.difference.error:
+            yield (
+                f"{name}: integral and acceptance ratio differ by {found.difference.value:.3g} "
+                f"+- {found.difference.error:.2g} eV: take more method.integration.points"
+            )
+        if found.overlap.min() < POOR_OVERLAP:
+            yield f"{name}: points of the integration hardly overlap: take more of them"
+        if found.acceptance[0].min() < 1.0:
+            yield f"{name}: the effective crystal reaches places where the energy is not finite"
+    for phase in dict.fromkeys(point.phase for point in points):
+        count = max(point.imaginary for point in points if point.phase == phase)
+        if count:
+            yield f"{phase}: {count} harmonic modes of the structure as given are imaginary"
+
+
+def _doubtful(moves: Sequence[Quantity]) -> Iterator[str]:
+    for each in moves:
+        share = each.conditions.get("found_in", 1.0)
+        if share < FOUND_IN:
+            yield (
+                f"transition {each.conditions['phase']} ({each.conditions['by']}): in the range of "
+                f"temperatures in only {share:.0%} of the resamplings; its error is of these"
+            )
+
+
+def _member_differences(
+    one: Series, other: Series, i: np.ndarray, j: np.ndarray
+) -> Float[np.ndarray, "t members"] | None:
+    if one.members is None or other.members is None:
+        return None
+    difference = (one.value[i] - other.value[j])[:, None]
+    return difference + one.members[i] - other.members[j]
+
+
+def _evaluations(point: Point) -> int:
+    return point.evaluations + (0 if point.integrated is None else point.integrated.evaluations)
+
+
+def _error(series: Series) -> Float[np.ndarray, " t"]:
+    return np.zeros_like(series.value) if series.error is None else series.error
+
+
+def _or_none(error: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"] | None:
+    return error if np.any(error) else None
+
+
+def _below(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}/{name}": value for name, value in arrays.items()}
