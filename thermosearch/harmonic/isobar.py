@@ -8,9 +8,10 @@ from ase.data import chemical_symbols
 from ase.geometry import cell_to_cellpar
 from jaxtyping import Float
 
-from thermosearch.harmonic.crystal import Crystal
-from thermosearch.harmonic.phases import Curve, expansion_tensor, heat_capacity
+from thermosearch.harmonic.crystal import Crystal, coordinate_masses
+from thermosearch.harmonic.phases import Curve, expansion_tensor, heat_capacity_of_shifts
 from thermosearch.harmonic.point import Point, QuasiHarmonic
+from thermosearch.harmonic.statistics import bath, entropy, normal_modes
 from thermosearch.units import EV_PER_A3_IN_GPA
 
 LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
@@ -95,14 +96,13 @@ def of_points(
         series |= lattice_series(cells, strain_error, atoms, members)
         if len(points) > 1:
             series |= expansion_series(temperature, cells, strain_error)
-    entropy = np.array([point.entropy for point in points]) / crystal.atoms
-    series["entropy"] = Series(entropy, None, "k_B/atom")
+    own = np.array([point.entropy for point in points]) / crystal.atoms
+    series["entropy"] = Series(own, None, "k_B/atom")
     own = np.array([point.heat_capacity for point in points]) / crystal.atoms
-    if pressure is not None and len(points) > 2:
-        series["heat_capacity"] = Series(
-            heat_capacity(temperature, entropy, None).value, None, "k_B/atom"
-        )
     series["heat_capacity_of_modes"] = Series(own, None, "k_B/atom")
+    if pressure is not None and len(points) > 1:
+        shifting = heat_capacity_of_shifts(temperature, _entropies(points, classical))
+        series["heat_capacity"] = Series(own + shifting / crystal.atoms, None, "k_B/atom")
     if pressure is None:
         series["pressure"] = Series(
             np.array([np.trace(point.pressure_tensor) / 3.0 for point in points]),
@@ -268,6 +268,17 @@ def _free_energies(
             title = name.replace("free_energy", "gibbs_energy").removesuffix("_mesh")
             series[title] = best._replace(value=best.value + work)
     return series
+
+
+def _entropies(points: Sequence[Point], classical: bool) -> Float[np.ndarray, "t t"]:
+    """Entropy, k_B, at every temperature (rows) of the modes of every point (columns)."""
+    modes = [
+        normal_modes(point.effective.force_constants, coordinate_masses(point.effective.masses))
+        for point in points
+    ]
+    statistics = "classical" if classical else "quantum"
+    baths = [bath(point.temperature, statistics) for point in points]
+    return np.array([[entropy(each, at) for each in modes] for at in baths])
 
 
 def _displacements(crystal: Crystal, points: Sequence[Point]) -> dict[str, Series]:

@@ -78,19 +78,27 @@ def bulk_modulus(
     return Curve(modulus, modulus**2 * _carried(slope, volume_error / volume))
 
 
-def heat_capacity(
-    temperature: Float[np.ndarray, " t"],
-    entropy: Float[np.ndarray, " t"],
-    entropy_error: Float[np.ndarray, " t"] | None,
-) -> Curve:
-    """Heat capacity T dS/dT along the points, in the unit of the entropy: C_p on an isobar.
+def heat_capacity_of_shifts(
+    temperature: Float[np.ndarray, " t"], entropy: Float[np.ndarray, "t t"]
+) -> Float[np.ndarray, " t"]:
+    """What the change of the frequencies with temperature adds to the heat capacity of the modes.
 
-    Where the error of the entropy is not known (None), points are smoothed as noisy ones are and
-    the error given is zero.
+    C = T dS/dT = T (dS/dT at fixed frequencies) + T sum (dS/d omega) d omega / dT. The first is
+    known without differences; this is the second, smooth enough for few temperatures.
+
+    Parameters
+    ----------
+    temperature : (t,)
+        K, rising.
+    entropy : (t, t)
+        Entropy at each temperature (row) of the modes found at each temperature (column).
+
+    Returns
+    -------
+    (t,)
+        In the unit of the entropy. On an isobar both together are C_p.
     """
-    slope = slopes(temperature, NOISY if entropy_error is None else _width(entropy_error))
-    entropy_error = np.zeros_like(entropy) if entropy_error is None else entropy_error
-    return Curve(temperature * (slope @ entropy), temperature * _carried(slope, entropy_error))
+    return temperature * np.sum(slopes(temperature, NOISY) * entropy, axis=1)
 
 
 def mode_gruneisen(

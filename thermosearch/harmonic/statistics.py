@@ -143,6 +143,13 @@ def harmonic_energy(modes: Modes, at: Bath) -> float:
     return 0.5 * float(np.sum(_stable(modes) ** 2 * variances(modes, at)))
 
 
+def entropy(modes: Modes, at: Bath) -> float:
+    """Entropy (E - F) / kT of the modes, k_B: kinetic and potential energy are equal on average."""
+    if at.kt == 0.0:
+        return 0.0
+    return (2.0 * harmonic_energy(modes, at) - harmonic_free_energy(modes, at)) / at.kt
+
+
 def heat_capacity(modes: Modes, at: Bath) -> float:
     """Heat capacity of the modes at fixed frequencies, in units of k_B."""
     if not at.quantum:

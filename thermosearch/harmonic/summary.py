@@ -68,7 +68,7 @@ def summarise(
         status="finished",
         quantities=moves + quantities,
         structures=context.communicator.on_root(lambda: _write(crystals, points, context)),
-        evaluations=sum(_evaluations(point) for point in points),
+        evaluations=sum(point.evaluations for point in points),
         arrays=arrays,
         warnings=[*_warnings(points), *_doubtful(moves)],
     )
@@ -315,10 +315,6 @@ def _member_differences(
         return None
     difference = (one.value[i] - other.value[j])[:, None]
     return difference + one.members[i] - other.members[j]
-
-
-def _evaluations(point: Point) -> int:
-    return point.evaluations + (0 if point.integrated is None else point.integrated.evaluations)
 
 
 def _error(series: Series) -> Float[np.ndarray, " t"]:
