@@ -17,7 +17,7 @@ from thermosearch.search.degrees_of_freedom import (
     repaired,
 )
 from thermosearch.search.founder import FROZEN, MOVED, RELAXED, Founder, make_founder, scrambled
-from thermosearch.search.study import SystemSection
+from thermosearch.search.system_section import SystemSection
 from thermosearch.structure.surface import heights
 
 

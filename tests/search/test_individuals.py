@@ -1,5 +1,7 @@
 """An individual becomes an energy or a reason, never a crash."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Float
@@ -7,18 +9,18 @@ from jaxtyping import Float
 from thermosearch.configuration import Array, Configuration
 from thermosearch.potentials.interface import Committee, Neighbours
 from thermosearch.potentials.stillinger_weber import StillingerWeber
-from thermosearch.search.evaluate import Evaluated, Rejection, Relaxation, relax_individuals
+from thermosearch.search.evaluate import Evaluated, Rejection, Relaxation, Relaxer
 from thermosearch.search.founder import scrambled
 from thermosearch.search.problem import Problem
+from thermosearch.search.proposal import Escape, Proposal
 
 SHORT = Relaxation(steps=25, force=0.02, minimum_distance=1.6, spread_limit=None)
 
 
 def relaxed(problem: Problem, *positions: np.ndarray, how: Relaxation = SHORT) -> list[Evaluated]:
-    """Relax one to three individuals in batches of three: one compilation serves all."""
-    filled = [*positions, *positions[-1:] * (3 - len(positions))]
-    results = relax_individuals(problem.potential, problem.founder, problem.freedom, filled, how)
-    return results[: len(positions)]
+    """Relax individuals in batches of three: one compilation serves all."""
+    relax = Relaxer(problem.potential, problem.founder, problem.freedom, how, width=3)
+    return relax([Proposal(each) for each in positions])
 
 
 @pytest.fixture
@@ -105,9 +107,65 @@ def test_the_spread_is_recorded_and_limits(
 ) -> None:
     (plain,) = relaxed(problem, individual)
     how = SHORT._replace(spread_limit=limit)
-    (result,) = relax_individuals(
-        Disagreeing(), problem.founder, problem.freedom, [individual], how
+    (result,) = Relaxer(Disagreeing(), problem.founder, problem.freedom, how)(
+        [Proposal(individual)]
     )
     np.testing.assert_allclose(result.spread, abs(plain.energy) * 0.02 / np.sqrt(2.0), rtol=1e-9)
     assert result.rejection is reason
     assert np.isnan(result.energy) == bool(reason)
+
+
+def test_a_low_one_is_relaxed_to_the_end_at_once(problem: Problem, individual: np.ndarray) -> None:
+    relax = Relaxer(problem.potential, problem.founder, problem.freedom, SHORT, width=3)
+    (short,) = relax([Proposal(individual, refine_below=-np.inf)])
+    (full,) = relax([Proposal(individual, refine_below=short.energy + 1e-6)])
+    assert not short.converged
+    assert full.converged
+    assert full.calls > short.calls
+    assert full.energy < short.energy
+
+
+def test_dynamics_carries_a_structure_on_and_is_paid_for(
+    problem: Problem, individual: np.ndarray
+) -> None:
+    relax = Relaxer(problem.potential, problem.founder, problem.freedom, SHORT, width=3)
+    (minimum,) = relax([Proposal(individual, refine_below=np.inf)])
+    direction = np.random.default_rng(1).standard_normal(individual.shape)
+    escape = Escape(3.0, direction, time_step=1.0, steps=60, minima=2)
+    (hopped,) = relax([Proposal(minimum.positions, np.inf, escape)])
+    (again,) = relax([Proposal(minimum.positions, np.inf, escape._replace(kinetic_energy=1e-6))])
+    assert abs(again.energy - minimum.energy) < 1e-4, "too cold to leave"
+    assert np.abs(hopped.positions - minimum.positions).max() > 0.3
+    assert 10 < again.calls <= 61 + 20, "the dynamics, then next to nothing to relax"
+    frozen = ~problem.founder.mobile
+    np.testing.assert_array_equal(hopped.positions[frozen], individual[frozen])
+
+
+class Ragged(StillingerWeber):
+    """Its energy jumps by up to 10 eV from point to point, of which its forces know nothing."""
+
+    def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
+        jumps = 10.0 * jnp.sin(1e13 * jnp.sum(configuration.positions))
+        return super().energy(configuration, neighbours) + jax.lax.stop_gradient(jumps)
+
+
+def test_forces_that_contradict_the_energy_stall(problem: Problem, individual: np.ndarray) -> None:
+    relax = Relaxer(Ragged(), problem.founder, problem.freedom, SHORT._replace(steps=500))
+    (result,) = relax([Proposal(individual)])
+    assert result.rejection is Rejection.STALLED
+    assert np.isnan(result.energy)
+    assert 0 < result.calls < 500
+
+
+class Repelling(StillingerWeber):
+    """A uniform field drives every atom upwards without end."""
+
+    def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
+        return -50.0 * jnp.sum(configuration.positions[:, 2])
+
+
+def test_a_relaxation_without_end_explodes(problem: Problem, individual: np.ndarray) -> None:
+    how = SHORT._replace(steps=2000)
+    (result,) = Relaxer(Repelling(), problem.founder, problem.freedom, how)([Proposal(individual)])
+    assert result.rejection is Rejection.EXPLODED
+    assert result.calls < 2000, "it ends 100 A away, not at the last step"

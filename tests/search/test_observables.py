@@ -1,7 +1,6 @@
 """Surface energies, members' opinions and success counts, against numbers known otherwise."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import equinox as eqx
@@ -14,21 +13,16 @@ from thermosearch.configuration import Array, Configuration
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Committee, CommitteeMember, Neighbours
 from thermosearch.potentials.stillinger_weber import StillingerWeber
-from thermosearch.search.archive import Archive, Minimum
 from thermosearch.search.evaluate import Relaxation
-from thermosearch.search.finish import Minima
 from thermosearch.search.founder import Founder
 from thermosearch.search.members import RelaxedSlab, members_of, relax_with
 from thermosearch.search.observables import SlabReference, spread, surface_energy, top_dimers
 from thermosearch.search.problem import Problem
 from thermosearch.search.quantities import (
     dimer_quantities,
-    success_quantities,
     surface_quantities,
 )
 from thermosearch.search.reference import diamond, relaxed_lattice_parameter
-from thermosearch.search.seed import SeedSearch
-from thermosearch.search.study import SearchStudy
 from thermosearch.structure.surface import surface_area
 from thermosearch.units import EV_PER_A2_IN_J_PER_M2
 
@@ -122,27 +116,6 @@ def test_without_dimers_there_is_no_length(problem: Problem) -> None:
     slab = RelaxedSlab(reference, reference.ideal, cut, 0, True)
     (count,) = dimer_quantities(problem, [slab])
     assert (count.name, count.value) == ("dimers_per_cell", 0.0)
-
-
-def test_success_is_counted_with_its_error(
-    problem: Problem, study: Callable[..., SearchStudy]
-) -> None:
-    positions = np.asarray(problem.founder.configuration.positions)
-    energies = [-10.0, -9.999, -9.0, None]
-    finals = [
-        None if energy is None else Minimum(energy, positions, seed, 0)
-        for seed, energy in enumerate(energies)
-    ]
-    archive = Archive(problem.founder, 2, 0.0, 0.0, [finals[0]])
-    method = study().method
-    seeds = [SeedSearch(k, 0, problem.founder, problem.freedom, method) for k in range(4)]
-    for seed in seeds:
-        seed.history.calls.extend([60, 40])
-    probability, calls = success_quantities(seeds, Minima(archive, finals, 0), 0.005)
-    assert probability.value == 0.5
-    # Beta(2.5, 2.5): variance 1 / 24.
-    assert probability.error == pytest.approx(math.sqrt(1 / 24))
-    assert calls.value == 200.0
 
 
 def test_the_spread_needs_two_members() -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
 from thermosearch.configuration import PADDING, Array, Configuration
@@ -73,13 +74,17 @@ def make_frame(
     pressure: float | Float[Array, ""] = 0.0,
     strain_projector: Float[Array, "3 3"] | None = None,
 ) -> Frame:
-    """Frame of one configuration; everything free and all strains allowed by default."""
-    real = jnp.asarray(configuration.numbers) != PADDING
+    """Frame of one configuration; everything free and all strains allowed by default.
+
+    Of numpy arrays it makes numpy arrays: on the host, one small JAX operation an array would
+    cost more than the relaxation of a small cell.
+    """
+    real = configuration.numbers != PADDING
     return Frame(
-        start=jax.tree.map(jnp.asarray, configuration),
-        free=real if free is None else real & jnp.asarray(free),
-        strain_projector=jnp.eye(3) if strain_projector is None else jnp.asarray(strain_projector),
-        pressure=jnp.asarray(pressure, jnp.float64),
+        start=configuration,
+        free=real if free is None else real & free,
+        strain_projector=np.eye(3) if strain_projector is None else strain_projector,
+        pressure=np.asarray(pressure, np.float64) if isinstance(pressure, float) else pressure,
     )
 
 

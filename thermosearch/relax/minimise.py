@@ -157,18 +157,9 @@ def minimise(
         frame = _frame(padded, masks[k], cell, pressure)
         plan = first_plan(potential, padded, skin, lists, capacity)
         queue.setdefault((len(padded.numbers), plan), deque()).append(_Lane(k, frame, 0, 0))
-    while queue:
-        (atoms, plan), waiting = queue.popitem()
-        while waiting:
-            batch = [waiting.popleft() for _ in range(min(width, len(waiting)))]
-            for lane, state, point, trial in _run_batch(potential, batch, plan, settings):
-                overflowed = state.status == Status.OVERFLOW
-                larger = larger_plan(plan, trial) if overflowed else None
-                if larger is not None:
-                    queue.setdefault((atoms, larger), deque()).append(lane)
-                else:
-                    real = len(configurations[lane.index].numbers)
-                    finished[lane.index] = _finish(lane, state, point, real)
+    for lane, state, point in _run_all(potential, queue, settings):
+        real = len(configurations[lane.index].numbers)
+        finished[lane.index] = _finish(lane, state, point, real)
     return [relaxed for relaxed in finished if relaxed is not None]
 
 
@@ -187,6 +178,23 @@ class _Lane(NamedTuple):
     frame: Frame
     calls: int
     executed: int
+
+
+def _run_all(
+    potential: Potential, queue: "dict[tuple[int, ListPlan], deque[_Lane]]", settings: _Settings
+) -> Iterator[tuple[_Lane, RelaxState, Configuration]]:
+    """Yield every lane with its final state; one that overflows its list is queued again."""
+    while queue:
+        (atoms, plan), waiting = queue.popitem()
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(settings.width, len(waiting)))]
+            for lane, state, point, trial in _run_batch(potential, batch, plan, settings):
+                overflowed = state.status == Status.OVERFLOW
+                larger = larger_plan(plan, trial) if overflowed else None
+                if larger is not None:
+                    queue.setdefault((atoms, larger), deque()).append(lane)
+                else:
+                    yield lane, state, point
 
 
 def _run_batch(
@@ -253,8 +261,7 @@ def _frame(padded: Configuration, mask: Bool[Array, " n"], cell: bool, pressure:
     if cell and not np.all(padded.pbc):
         periodic = np.asarray(padded.cell)[np.asarray(padded.pbc)]
         projector = np.linalg.pinv(periodic) @ periodic
-    frame = make_frame(padded, free, pressure, projector)
-    return jax.tree.map(np.asarray, frame)
+    return make_frame(padded, free, pressure, projector)
 
 
 def mobile_masks(

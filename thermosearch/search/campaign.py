@@ -2,77 +2,116 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from jaxtyping import Float
 from tqdm import tqdm
 
 from thermosearch.runtime.context import RunContext
+from thermosearch.runtime.stop import Periodic
 from thermosearch.search.evaluate import Evaluated
+from thermosearch.search.proposal import Proposal
 from thermosearch.search.seed import SeedSearch
+from thermosearch.search.study import MethodSection
 
-Positions = Float[np.ndarray, "n 3"]
-Relax = Callable[[Sequence[Positions]], list[Evaluated]]
+Relax = Callable[[Sequence[Proposal]], list[Evaluated]]
+
+SAVE_EVERY = 1.0
+"""Generations that take longer than this, s, are all saved; of shorter ones some."""
 
 
 def run_campaign(
     seeds: list[SeedSearch],
-    generations: int,
+    method: MethodSection,
     relax: Relax,
     batch: int,
     *,
     context: RunContext,
     bar: tqdm,
 ) -> bool:
-    """Run all seeds to their last generation, or until told to stop.
+    """Run all seeds to their end, or until told to stop.
 
-    Every rank holds all strategies and tells them the same, so nothing but individuals and
+    Every rank holds all engines and tells them the same, so nothing but individuals and
     their energies travels; batches are cut from the list of individuals, never from ranks.
 
     Parameters
     ----------
     seeds : list of SeedSearch
         Fresh; a checkpoint of the run is taken up where there is one.
-    generations : int
-        Of every seed.
+    method : MethodSection
+        Of the study.
     relax : callable
-        Relaxes and judges one batch of positions.
+        Relaxes and judges one batch of proposals.
     batch : int
         Individuals a batch.
     context : RunContext
         Ranks, checkpoints, and whether to stop.
     bar : tqdm
-        Moved on by one a generation.
+        Moved on in the unit of `expected`.
 
     Returns
     -------
     bool
-        Whether the last generation was reached; if not, the checkpoint holds the last one done.
+        Whether all came to their end; if not, the checkpoint holds what is done.
     """
     done = _resume(seeds, context)
-    bar.update(done)
-    for generation in range(done, generations):
+    bar.update(_progress(seeds, method))
+    due = Periodic(context.communicator, SAVE_EVERY)
+    while active := [seed for seed in seeds if seed.active]:
         if context.stop():
+            _save(seeds, done, context)
             return False
-        relaxed = relax_all([seed.ask() for seed in seeds], relax, batch, context)
-        for seed, individuals in zip(seeds, relaxed, strict=True):
+        relaxed = relax_all([seed.ask() for seed in active], relax, batch, context)
+        for seed, individuals in zip(active, relaxed, strict=True):
             seed.tell(individuals)
-        context.checkpoints.save(
-            generation + 1, {k: v for seed in seeds for k, v in seed.state().items()}, {}
-        )
-        bar.update(1)
+        _migrate(active, method)
+        done += 1
+        if due():
+            _save(seeds, done, context)
+        bar.update(_progress(seeds, method) - bar.n)
     return True
 
 
+def expected(method: MethodSection) -> int:
+    """Length of a campaign for its progress bar: calls where there is a budget, or generations."""
+    each = method.generations if method.budget is None else method.budget
+    return each * method.seeds * len(method.engines)
+
+
 def relax_all(
-    groups: Sequence[Sequence[Positions]], relax: Relax, batch: int, context: RunContext
+    groups: Sequence[Sequence[Proposal]], relax: Relax, batch: int, context: RunContext
 ) -> list[list[Evaluated]]:
     """Relax groups of structures over the ranks; results in the same groups, on every rank."""
-    flat = [positions for group in groups for positions in group]
+    flat = [proposal for group in groups for proposal in group]
     batches = [flat[start : start + batch] for start in range(0, len(flat), batch)]
-    padded = [each + [each[-1]] * (batch - len(each)) for each in batches]
-    results = context.communicator.map(relax, padded)
-    individuals = iter([one for each in results for one in each][: len(flat)])
+    results = context.communicator.map(relax, batches)
+    individuals = iter([one for each in results for one in each])
     return [[next(individuals) for _ in group] for group in groups]
+
+
+def _migrate(seeds: list[SeedSearch], method: MethodSection) -> None:
+    """Send every island's best to the next seed of its ring, at fixed generations."""
+    islands = method.cma.islands
+    if islands == 1:
+        return
+    rings: dict[int, list[SeedSearch]] = {}
+    for seed in seeds:
+        if seed.engine_name == "cma" and seed.rounds % method.cma.migrate_every == 0:
+            rings.setdefault(seed.index // islands, []).append(seed)
+    for ring in rings.values():
+        best = [seed.candidates.minima[0] if seed.candidates.minima else None for seed in ring]
+        for k, migrant in enumerate(best):
+            if migrant is not None and len(ring) > 1:
+                ring[(k + 1) % len(ring)].engine.receive(migrant.positions)
+
+
+def _progress(seeds: list[SeedSearch], method: MethodSection) -> int:
+    if method.budget is None:
+        return sum(seed.rounds if seed.active else method.generations for seed in seeds)
+    return sum(min(seed.calls, method.budget) if seed.active else method.budget for seed in seeds)
+
+
+def _save(seeds: list[SeedSearch], done: int, context: RunContext) -> None:
+    if done:
+        arrays = {name: array for seed in seeds for name, array in seed.state().items()}
+        context.checkpoints.save(done, arrays, {})
 
 
 def _resume(seeds: list[SeedSearch], context: RunContext) -> int:

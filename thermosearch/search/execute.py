@@ -1,25 +1,20 @@
 """A search from study to results."""
 
-from functools import partial
-
 import jax
 
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.results import Results
-from thermosearch.search.campaign import run_campaign
-from thermosearch.search.evaluate import Relaxation, relax_individuals
+from thermosearch.search.campaign import expected, run_campaign
+from thermosearch.search.evaluate import Relaxation, Relaxer
 from thermosearch.search.finish import relax_best_with_members, relax_candidates
 from thermosearch.search.problem import Problem, make_problem
 from thermosearch.search.seed import SeedSearch
-from thermosearch.search.study import SearchStudy
+from thermosearch.search.study import MethodSection, SearchStudy
 from thermosearch.search.summary import summarise
-
-EARLY_FORCE = 0.02
-"""Force, eV/A, at which the relaxation of an individual ends before its last step."""
 
 
 def execute(study: SearchStudy, context: RunContext) -> Results:
-    """Search the lowest structure of a surface.
+    """Search the lowest structures of a surface, a cluster or a cell.
 
     Parameters
     ----------
@@ -41,24 +36,35 @@ def execute(study: SearchStudy, context: RunContext) -> Results:
     problem, method = make_problem(study), study.method
     _announce(problem, context)
     seeds = [
-        SeedSearch(index, study.run.seed, problem.founder, problem.freedom, method)
+        SeedSearch(name, index, study.run.seed, problem)
+        for name in method.engines
         for index in range(method.seeds)
     ]
     batch = study.run.batch or default_batch()
-    early = Relaxation(
-        method.relaxation_steps, EARLY_FORCE, method.minimum_distance, method.spread_limit
+    relax = Relaxer(
+        problem.potential, problem.founder, problem.freedom, relaxation_of(method), batch
     )
-    late = early._replace(steps=method.final_steps, force=method.final_force)
-    # Two more steps of about a generation's length: the final relaxations and the members'.
-    with context.progress(method.generations + 2, "search") as bar:
-        relax = _relaxer(problem, early)
-        if not run_campaign(seeds, method.generations, relax, batch, context=context, bar=bar):
+    with context.progress(expected(method), "search") as bar:
+        if not run_campaign(seeds, method, relax, batch, context=context, bar=bar):
             return Results("search", "stopped", evaluations=sum(seed.calls for seed in seeds))
-        minima = relax_candidates(problem, seeds, _relaxer(problem, late), batch, context)
-        bar.update(1)
-        slabs = relax_best_with_members(problem, minima.archive.minima[0], late, context)
-        bar.update(1)
+        relax = relax.to_the_end()
+        minima = relax_candidates(problem, seeds, relax, batch, context)
+        best = minima.archive.minima[0]
+        slabs = relax_best_with_members(problem, best, relax.relaxation, context)
     return summarise(study, problem, seeds, minima=minima, slabs=slabs, context=context)
+
+
+def relaxation_of(method: MethodSection) -> Relaxation:
+    """How individuals are relaxed: lanes together on an accelerator, one by one on a CPU."""
+    return Relaxation(
+        steps=method.relaxation_steps,
+        force=method.relaxation_force,
+        minimum_distance=method.minimum_distance,
+        spread_limit=method.spread_limit,
+        final_steps=method.final_steps,
+        final_force=method.final_force,
+        together=jax.default_backend() != "cpu",
+    )
 
 
 def default_batch() -> int:
@@ -66,22 +72,13 @@ def default_batch() -> int:
     return 1 if jax.default_backend() == "cpu" else 32
 
 
-def _relaxer(problem: Problem, relaxation: Relaxation) -> partial:
-    return partial(
-        relax_individuals,
-        problem.potential,
-        problem.founder,
-        problem.freedom,
-        relaxation=relaxation,
-    )
-
-
 def _announce(problem: Problem, context: RunContext) -> None:
     founder, lattice = problem.founder, problem.lattice_parameter
     context.log.info(
-        "%d atoms: the strategy moves %d, %d more relax, %d are frozen%s",
+        "%d atoms: %d are moved (%d coordinates), %d more relax, %d are frozen%s",
         len(founder.role),
         len(founder.moved),
+        problem.freedom.size,
         int(founder.mobile.sum()) - len(founder.moved),
         int((~founder.mobile).sum()),
         "" if lattice is None else f"; lattice parameter {lattice:.4f} A",

@@ -1,6 +1,6 @@
 """After the last generation: full relaxations, distinct minima, and every member's opinion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int
@@ -13,15 +13,17 @@ from thermosearch.search.campaign import Relax, relax_all
 from thermosearch.search.evaluate import Evaluated, Relaxation, count_reasons
 from thermosearch.search.members import RelaxedSlab, members_of, relax_with
 from thermosearch.search.problem import Problem
+from thermosearch.search.proposal import Proposal
 from thermosearch.search.seed import SeedSearch
 
 SAME_ENERGY = 0.002
 """Energies, eV, within which two fully relaxed structures may be the same."""
 
-SAME_FINGERPRINT = 1e-4
-"""Cosine distance of the same, fully relaxed."""
+SAME_FINGERPRINT = 1e-3
+"""Cosine distance of fully relaxed structures that may be the same; then they are matched."""
 
-KEPT_MINIMA = 12
+SAME_PLACE = 0.15
+"""Distance, A, of two atoms that stand for each other in one structure."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,22 @@ class Minima:
     Attributes
     ----------
     archive : Archive
-        The distinct ones, lowest first.
+        The distinct ones of all engines, lowest first.
     of_seeds : list of Minimum or None
         The lowest of each seed; None for a seed without any.
-    calls : int
-        Energy+force calls spent on them.
+    calls : list of int
+        Energy+force calls spent on those of each seed.
     """
 
     archive: Archive
     of_seeds: list[Minimum | None]
-    calls: int
+    calls: list[int]
 
 
 def relax_candidates(
     problem: Problem, seeds: list[SeedSearch], relax: Relax, batch: int, context: RunContext
 ) -> Minima:
-    """Relax every seed's lowest distinct individuals to the end.
+    """Relax every seed's lowest distinct individuals to the end, those that are not yet.
 
     Raises
     ------
@@ -54,24 +56,27 @@ def relax_candidates(
         If nothing is left, with the reasons counted.
     """
     if not any(seed.candidates.minima for seed in seeds):
-        codes = np.concatenate([row for seed in seeds for row in seed.history.rejection])
+        codes = np.concatenate([seed.history.rejection for seed in seeds])
         raise _all_rejected("individuals", codes)
     candidates = [seed.candidates.minima for seed in seeds]
+    open_ = [[each for each in group if not each.converged] for group in candidates]
     relaxed = relax_all(
-        [[each.positions for each in group] for group in candidates], relax, batch, context
+        [[Proposal(each.positions) for each in group] for group in open_], relax, batch, context
     )
-    archive = Archive(problem.founder, KEPT_MINIMA, SAME_ENERGY, SAME_FINGERPRINT)
+    archive = Archive(
+        problem.founder, problem.method.archive, SAME_ENERGY, SAME_FINGERPRINT, SAME_PLACE
+    )
     of_seeds = []
-    for group, results in zip(candidates, relaxed, strict=True):
-        ended = _accepted(group, results)
+    for group, begun, results in zip(candidates, open_, relaxed, strict=True):
+        ended = [each for each in group if each.converged] + _accepted(begun, results)
         of_seeds.append(min(ended, key=lambda each: each.energy, default=None))
         for minimum in ended:
             archive.add(minimum)
-    everything = [result for results in relaxed for result in results]
     if not archive.minima:
-        codes = np.array([int(result.rejection) for result in everything])
+        codes = np.array([int(result.rejection) for group in relaxed for result in group])
         raise _all_rejected("final structures", codes)
-    return Minima(archive, of_seeds, sum(result.calls for result in everything))
+    calls = [sum(result.calls for result in results) for results in relaxed]
+    return Minima(archive, of_seeds, calls)
 
 
 def relax_best_with_members(
@@ -90,7 +95,12 @@ def relax_best_with_members(
 
 def _accepted(group: list[Minimum], results: list[Evaluated]) -> list[Minimum]:
     return [
-        Minimum(result.energy, result.positions, first.seed, first.generation, first.hits)
+        replace(
+            first,
+            energy=result.energy,
+            positions=result.positions,
+            converged=result.converged,
+        )
         for first, result in zip(group, results, strict=True)
         if not result.rejection
     ]

@@ -1,43 +1,53 @@
-"""The founder: the slab a search starts from, and what each of its atoms may do."""
+"""The founder: the structure a search starts from, and what each of its atoms may do."""
 
-from pathlib import Path
 from typing import NamedTuple
 
-import ase.io
 import numpy as np
-from ase import Atoms
-from ase.build import diamond100
-from ase.io.formats import UnknownFileTypeError
 from jaxtyping import Bool, Float, Int
 
-from thermosearch.configuration import Configuration, from_ase, validate
+from thermosearch.configuration import Configuration, validate
 from thermosearch.runtime.errors import InputError
-from thermosearch.search.study import SlabSection, SystemSection
-from thermosearch.structure.surface import layers_from_top
+from thermosearch.search.builders import build, with_overlayer
+from thermosearch.search.regions import Ball, Cell, in_ball
+from thermosearch.search.roles import FROZEN, MOVED, RELAXED, choose_roles
+from thermosearch.search.symmetry import Symmetry, find_symmetry
+from thermosearch.search.system_section import SystemSection
 
-FROZEN, RELAXED, MOVED = 0, 1, 2
-"""Roles of an atom: stays, only relaxes, is moved by the strategy (and relaxes)."""
+__all__ = ["FROZEN", "MOVED", "RELAXED", "Founder", "make_founder", "scrambled"]
 
 OVERLAP = 0.7
 """Atoms of a founder nearer than this, A, overlap."""
 
 
 class Founder(NamedTuple):
-    """The unreconstructed slab and the role of its atoms.
+    """The unreconstructed structure and the role of its atoms.
 
     Attributes
     ----------
     configuration : Configuration
-        Normal along +z, the frozen face at the bottom, vacuum above.
+        Of a slab: normal along +z, the frozen face at the bottom, vacuum above.
     role : (n,) int64
         `FROZEN`, `RELAXED` or `MOVED`.
     layer : (n,) int64
         Layer of each atom, 0 at the top.
+    region : Ball, Cell or None
+        Where the atoms of a cluster or a crystal may be; None for a slab, whose window the
+        method states.
+    added : int
+        Last atoms, of the overlayer: they have no place until a seed draws one.
+    symmetry : Symmetry or None
+        Every structure keeps it.
+    both_faces : bool
+        Whether the two faces of the slab are searched alike.
     """
 
     configuration: Configuration
     role: Int[np.ndarray, " n"]
     layer: Int[np.ndarray, " n"]
+    region: Ball | Cell | None = None
+    added: int = 0
+    symmetry: Symmetry | None = None
+    both_faces: bool = False
 
     @property
     def mobile(self) -> Bool[np.ndarray, " n"]:
@@ -46,44 +56,57 @@ class Founder(NamedTuple):
 
     @property
     def moved(self) -> Int[np.ndarray, " m"]:
-        """Indices of the atoms the strategy moves."""
+        """Indices of the atoms the engine moves."""
         return np.flatnonzero(self.role == MOVED)
+
+    @property
+    def is_slab(self) -> bool:
+        """Whether it has a surface."""
+        return self.region is None
 
 
 def make_founder(system: SystemSection, lattice_parameter: float | None) -> Founder:
-    """Build or read the founder and give every atom its role by layer.
+    """Build or read the founder and give every atom its role.
 
     Parameters
     ----------
     system : SystemSection
         Of the study.
     lattice_parameter : float or None
-        Of the bulk, A, for a built slab; unused for a file.
+        Of the bulk, A, for a built slab; unused otherwise.
 
     Raises
     ------
     InputError
-        If the file is missing or unreadable, atoms overlap, or no atom is left to move.
+        If a file is missing or unreadable, atoms overlap, no atom is left to move, or the
+        founder lacks a symmetry it should keep.
     """
-    if system.slab is not None:
-        if lattice_parameter is None:
-            raise ValueError("a built slab needs the lattice parameter of its bulk")
-        atoms, label = _build(system.slab, lattice_parameter), "system.slab"
-    else:
-        atoms, label = _read(system.founder), f"system.founder {system.founder}"
-    configuration = from_ase(atoms)
-    validate(configuration, closest=OVERLAP, label=label)
-    layer = layers_from_top(configuration)
-    frozen_from = system.moved_layers + system.relaxed_layers
-    if layer.max() < frozen_from:
+    configuration, label = build(system, lattice_parameter)
+    if not system.is_free:
+        validate(configuration, closest=OVERLAP, label=label)
+    added = 0
+    if system.overlayer is not None:
+        bare = len(configuration.numbers)
+        configuration = with_overlayer(configuration, system.overlayer)
+        added = sum(system.overlayer.composition.values())
+        label = f"{label} ({bare} atoms before the overlayer)"
+    role, layer = choose_roles(system, configuration, label)
+    role[len(role) - added :] = MOVED
+    symmetry = find_symmetry(configuration, system.symmetry) if system.symmetry else None
+    if symmetry is not None and np.any(role[symmetry.image] != role):
         raise InputError(
-            f"{label}: {layer.max() + 1} layers, but moved_layers + relaxed_layers = "
-            f"{frozen_from} leaves none frozen at the bottom: give more layers or move fewer"
+            "system.symmetry: atoms that it exchanges have different roles: choose them alike "
+            "(both_faces = true counts layers from the nearer face)"
         )
-    role = np.where(
-        layer < system.moved_layers, MOVED, np.where(layer < frozen_from, RELAXED, FROZEN)
+    return Founder(
+        configuration,
+        role,
+        layer,
+        region=_region(system),
+        added=added,
+        symmetry=symmetry,
+        both_faces=system.both_faces,
     )
-    return Founder(configuration, role, layer)
 
 
 def scrambled(
@@ -92,29 +115,18 @@ def scrambled(
     """Founder positions with the moved atoms displaced at random.
 
     Every moved atom goes to a point drawn evenly from the ball of radius `amplitude` (A)
-    around its place.
+    around its place; with a symmetry, its images follow.
     """
-    positions = np.array(founder.configuration.positions)
-    direction = generator.standard_normal((len(founder.moved), 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    radius = amplitude * np.cbrt(generator.uniform(size=(len(founder.moved), 1)))
-    positions[founder.moved] += radius * direction
-    return positions
+    displacement = np.zeros_like(founder.configuration.positions)
+    displacement[founder.moved] = in_ball(len(founder.moved), amplitude, generator)
+    if founder.symmetry is not None:
+        displacement = founder.symmetry.spread_out(displacement)
+    return np.asarray(founder.configuration.positions) + displacement
 
 
-def _build(slab: SlabSection, lattice_parameter: float) -> Atoms:
-    atoms = diamond100(
-        slab.element,
-        size=(*slab.repeat, slab.layers),
-        a=lattice_parameter,
-        vacuum=0.5 * slab.vacuum,
-    )
-    atoms.pbc = (True, True, False)
-    return atoms
-
-
-def _read(path: Path) -> Atoms:
-    try:
-        return ase.io.read(path)
-    except (OSError, ValueError, KeyError, IndexError, UnknownFileTypeError) as error:
-        raise InputError(f"system.founder: {path} cannot be read: {error}") from error
+def _region(system: SystemSection) -> Ball | Cell | None:
+    if system.cluster is not None:
+        return Ball(system.cluster.radius)
+    if system.crystal is not None:
+        return Cell(np.array(system.crystal.cell))
+    return None

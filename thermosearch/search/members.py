@@ -21,8 +21,9 @@ class RelaxedSlab(NamedTuple):
 
     Attributes
     ----------
-    reference : SlabReference
-        By the same potential.
+    reference : SlabReference or None
+        By the same potential; None where the founder has no energy of its own: a cluster, a
+        crystal, an overlayer without a place.
     energy : float
         eV.
     positions : (n, 3) float64
@@ -33,7 +34,7 @@ class RelaxedSlab(NamedTuple):
         Whether it reached the force asked for.
     """
 
-    reference: SlabReference
+    reference: SlabReference | None
     energy: float
     positions: Float[np.ndarray, "n 3"]
     calls: int
@@ -77,6 +78,7 @@ def relax_with(
         mobile=founder.mobile,
         max_steps=relaxation.steps,
         force_tolerance=relaxation.force,
+        together=relaxation.together,
         width=1,
     )
     return RelaxedSlab(
@@ -90,8 +92,10 @@ def relax_with(
 
 def slab_reference(
     potential: Potential, founder: Founder, crystal: Configuration | None
-) -> SlabReference:
+) -> SlabReference | None:
     """Energies of the slab as cut and, an atom, of the crystal it was cut from."""
+    if founder.added or not founder.is_slab:
+        return None
     structures = [founder.configuration] + ([] if crystal is None else [crystal])
     energies = [float(each.energy) for each in evaluate(potential, structures, ("energy",))]
     per_atom = None if crystal is None else energies[1] / len(crystal.numbers)

@@ -60,6 +60,12 @@ def surface_energy(founder: Founder, reference: SlabReference, energy: float) ->
     return (ideal + (energy - reference.ideal) / area) * EV_PER_A2_IN_J_PER_M2
 
 
+def has_dimers(founder: Founder) -> bool:
+    """Whether dimers of the top layer mean something: a slab of one element, one face searched."""
+    elements = set(np.asarray(founder.configuration.numbers).tolist())
+    return founder.is_slab and len(elements) == 1 and not founder.both_faces
+
+
 def top_dimers(founder: Founder, positions: Float[np.ndarray, "n 3"]) -> Dimers:
     """Dimers among as many of the highest atoms as the founder's top layer holds."""
     configuration = founder.configuration._replace(positions=positions)

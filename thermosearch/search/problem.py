@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from thermosearch.configuration import Configuration, validate
 from thermosearch.potentials.interface import Potential
+from thermosearch.runtime.errors import InputError
 from thermosearch.search.degrees_of_freedom import DegreesOfFreedom, make_degrees_of_freedom
 from thermosearch.search.founder import Founder, make_founder
-from thermosearch.search.reference import diamond, relaxed_lattice_parameter
-from thermosearch.search.study import SearchStudy
+from thermosearch.search.reference import crystal_of, relaxed_lattice_parameter
+from thermosearch.search.study import MethodSection, SearchStudy
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,15 @@ class Problem:
     potential : Potential
         Drives the search by its energy (a committee's mean).
     lattice_parameter : float or None
-        Of the bulk a slab was cut from, A; None for a founder from a file.
+        Of the bulk a slab was cut from, A; None where that is not known.
     crystal : Configuration or None
         That bulk.
     founder : Founder
-        The slab as cut.
+        The structure as built.
     freedom : DegreesOfFreedom
         Of the moved atoms.
+    method : MethodSection
+        Of the study.
     """
 
     potential: Potential
@@ -33,6 +36,7 @@ class Problem:
     crystal: Configuration | None
     founder: Founder
     freedom: DegreesOfFreedom
+    method: MethodSection
 
 
 def make_problem(study: SearchStudy) -> Problem:
@@ -41,18 +45,27 @@ def make_problem(study: SearchStudy) -> Problem:
     Raises
     ------
     InputError
-        If the potential does not know an element of the founder, atoms overlap, or none is left
-        to move.
+        If the potential does not know an element of the founder, atoms overlap, none is left
+        to move, a symmetry is missing, or engines side by side have no common budget.
     """
+    method = study.method
+    if len(method.engines) > 1 and method.budget is None:
+        raise InputError(
+            "method.engines: side by side they need one budget: give method.budget "
+            "(energy+force calls of each seed)"
+        )
     potential = study.potential.build(study.run.precision)
     lattice_parameter, crystal = None, None
     if study.system.slab is not None:
         slab = study.system.slab
         lattice_parameter = slab.lattice_parameter or relaxed_lattice_parameter(
-            potential, slab.element
+            potential, slab.element, slab.surface
         )
-        crystal = diamond(slab.element, lattice_parameter)
+        crystal = crystal_of(slab.element, lattice_parameter, slab.surface)
     founder = make_founder(study.system, lattice_parameter)
     validate(founder.configuration, elements=potential.elements, label="system")
-    freedom = make_degrees_of_freedom(founder, study.method.depth_decay, study.method.window)
-    return Problem(potential, lattice_parameter, crystal, founder, freedom)
+    if founder.added:
+        # Its atoms have no place yet, so the slab with them is no reference for anything.
+        lattice_parameter, crystal = None, None
+    freedom = make_degrees_of_freedom(founder, method.depth_decay, method.window)
+    return Problem(potential, lattice_parameter, crystal, founder, freedom, method)

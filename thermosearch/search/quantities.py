@@ -5,9 +5,18 @@ import math
 from thermosearch.runtime.results import Quantity
 from thermosearch.search.finish import Minima
 from thermosearch.search.members import RelaxedSlab
-from thermosearch.search.observables import spread, surface_energy, top_dimers
+from thermosearch.search.observables import has_dimers, spread, surface_energy, top_dimers
 from thermosearch.search.problem import Problem
 from thermosearch.search.seed import SeedSearch
+from thermosearch.search.success import (
+    CONFIDENCE,
+    Estimate,
+    FirstHits,
+    calls_for,
+    calls_per_success,
+    success_curve,
+    success_probability,
+)
 
 
 def surface_quantities(problem: Problem, slabs: list[RelaxedSlab]) -> list[Quantity]:
@@ -26,9 +35,11 @@ def surface_quantities(problem: Problem, slabs: list[RelaxedSlab]) -> list[Quant
     list of Quantity
         `surface_energy` of phases "reconstructed" and "unreconstructed", J/m^2. For a founder
         from a file, whose bulk is unknown, `surface_energy_change` of the first against the
-        second instead.
+        second instead; nothing where the founder has no energy (an overlayer).
     """
     founder = problem.founder
+    if slabs[0].reference is None:
+        return []
     reconstructed = [surface_energy(founder, slab.reference, slab.energy) for slab in slabs]
     if problem.lattice_parameter is None:
         return [_quantity("surface_energy_change", reconstructed, "J/m^2", phase="reconstructed")]
@@ -46,6 +57,8 @@ def dimer_quantities(problem: Problem, slabs: list[RelaxedSlab]) -> list[Quantit
     A member's length and angle are those of the structure relaxed by that member; members that
     break a dimer the whole potential has are seen in `dimers_per_cell`.
     """
+    if not has_dimers(problem.founder):
+        return []
     dimers = [top_dimers(problem.founder, slab.positions) for slab in slabs]
     counts = [float(len(each.pairs)) for each in dimers]
     found = [_quantity("dimers_per_cell", counts, "1", phase="reconstructed")]
@@ -61,34 +74,70 @@ def dimer_quantities(problem: Problem, slabs: list[RelaxedSlab]) -> list[Quantit
     ]
 
 
-def success_quantities(seeds: list[SeedSearch], minima: Minima, tolerance: float) -> list[Quantity]:
-    """How many seeds end within a tolerance of the best of all, and what a success costs.
+def energy_quantities(problem: Problem, minima: Minima) -> list[Quantity]:
+    """Lowest energy of the study, its distance to the next minimum, and how many were met."""
+    unit = energy_unit(problem)
+    found = minima.archive.minima
+    quantities = [
+        Quantity("lowest_energy", found[0].energy, None, unit),
+        Quantity("distinct_minima", float(len(found)), None, "1"),
+    ]
+    if len(found) > 1:
+        gap = found[1].energy - found[0].energy
+        quantities.append(Quantity("energy_gap_to_second_minimum", gap, None, unit))
+    return quantities
 
-    With k successes among n seeds the probability is k / n, its error the standard deviation
-    of the posterior Beta(k + 1/2, n - k + 1/2) (Jeffreys' prior), which does not vanish at
-    k = n; calls per success are all energy+force calls of the search over k, with the same
-    relative error.
+
+def energy_unit(problem: Problem) -> str:
+    """Return "eV", or "epsilon" for a potential in reduced units."""
+    return "eV" if problem.potential.units == "eV" else "epsilon"
+
+
+def success_quantities(
+    problem: Problem, seeds: list[SeedSearch], minima: Minima, hits: dict[str, FirstHits]
+) -> list[Quantity]:
+    """How many seeds of each engine reach the target, and what a success costs.
 
     Parameters
     ----------
-    seeds : list of SeedSearch
-        With their calls.
-    minima : Minima
-        With the lowest of each seed.
-    tolerance : float
-        eV of the cell.
+    problem : Problem
+        With the study's budget and tolerance.
+    seeds, minima
+        Of the finished campaign.
+    hits : dict of str to FirstHits
+        By engine.
+
+    Returns
+    -------
+    list of Quantity
+        `success_probability` with Wilson's interval, and `calls_per_success` and
+        `calls_for_95_percent` where there is a success (or enough of them). The intervals are
+        in the conditions `low` and `high`; `error` is a quarter of their width.
     """
-    best = minima.archive.minima[0].energy
-    n = len(seeds)
-    k = sum(each is not None and each.energy <= best + tolerance for each in minima.of_seeds)
-    mean = (k + 0.5) / (n + 1.0)
-    error = math.sqrt(mean * (1.0 - mean) / (n + 2.0))
-    per_success = sum(seed.calls for seed in seeds) / k
-    conditions = {"seeds": n, "within_eV": tolerance}
-    return [
-        Quantity("success_probability", k / n, error, "1", conditions),
-        Quantity("calls_per_success", per_success, per_success * error / mean, "1", conditions),
-    ]
+    method = problem.method
+    target = method.target if method.target is not None else minima.archive.minima[0].energy
+    found = []
+    for engine, each in hits.items():
+        conditions = {
+            "engine": engine,
+            "seeds": len(each.hit),
+            "target": target,
+            "within": method.success,
+            "calls": int(method.budget or each.calls.max()),
+        }
+        found.append(_interval("success_probability", success_probability(each), conditions))
+        if each.hit.any():
+            found.append(_interval("calls_per_success", calls_per_success(each), conditions))
+        enough = calls_for(success_curve(each), 0.95)
+        if math.isfinite(enough):
+            found.append(Quantity("calls_for_95_percent", enough, None, "1", conditions))
+    return found
+
+
+def _interval(name: str, estimate: Estimate, conditions: dict) -> Quantity:
+    error = 0.25 * (estimate.high - estimate.low)
+    bounds = {"low": estimate.low, "high": estimate.high, "confidence": CONFIDENCE}
+    return Quantity(name, estimate.value, error, "1", conditions | bounds)
 
 
 def _quantity(name: str, values: list[float], unit: str, phase: str) -> Quantity:

@@ -1,16 +1,16 @@
-"""One seed of a campaign: a scrambled founder and the strategy that starts from it."""
+"""One seed of a campaign: an engine, what it has found and what that has cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from thermosearch.search.archive import Archive, Minimum
-from thermosearch.search.degrees_of_freedom import DegreesOfFreedom
+from thermosearch.search.engines import ENGINES, Setup
 from thermosearch.search.evaluate import Evaluated
-from thermosearch.search.founder import Founder, scrambled
-from thermosearch.search.strategy import Strategy
+from thermosearch.search.problem import Problem
+from thermosearch.search.proposal import Proposal
 from thermosearch.search.study import MethodSection
 
 CANDIDATES = 3
@@ -25,135 +25,163 @@ ALIKE_FINGERPRINT = 2e-3
 
 @dataclass
 class History:
-    """What happened in each generation, for curves; lists of equal length.
+    """What became of every individual, in order, for curves.
 
     Attributes
     ----------
-    energy : list of (lambda,) float64
-        Of the relaxed individuals, eV; NaN for rejected ones.
-    rejection : list of (lambda,) int64
+    energy, spread : list of float
+        Of each individual, eV; NaN where rejected, or where there is no spread.
+    rejection : list of int
         `Rejection` codes.
-    spread : list of (lambda,) float64
-        Committee's spread, eV; NaN where there is none.
     calls : list of int
-        Energy+force calls of the generation.
+        Energy+force calls of each.
+    round : list of int
+        Generation each belongs to.
     step : list of float
-        The strategy's step size after it, A at the top.
+        The engine's step size after each generation, A at the top.
     """
 
-    energy: list[Float[np.ndarray, " lambda"]] = field(default_factory=list)
-    rejection: list[np.ndarray] = field(default_factory=list)
-    spread: list[Float[np.ndarray, " lambda"]] = field(default_factory=list)
+    energy: list[float] = field(default_factory=list)
+    spread: list[float] = field(default_factory=list)
+    rejection: list[int] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
+    round: list[int] = field(default_factory=list)
     step: list[float] = field(default_factory=list)
+
+    def lowest(self) -> Float[np.ndarray, " k"]:
+        """Lowest energy up to and with each individual, eV; infinite before the first."""
+        energy = np.array(self.energy)
+        return np.minimum.accumulate(np.where(np.isnan(energy), np.inf, energy))
+
+    def cumulative_calls(self) -> Int[np.ndarray, " k"]:
+        """Sum the calls up to and with each individual."""
+        return np.cumsum(np.array(self.calls, np.int64))
+
+    def add(self, results: Sequence[Evaluated], round_: int) -> None:
+        """Append a generation."""
+        self.energy += [float(each.energy) for each in results]
+        self.spread += [float(each.spread) for each in results]
+        self.rejection += [int(each.rejection) for each in results]
+        self.calls += [each.calls for each in results]
+        self.round += [round_] * len(results)
 
 
 class SeedSearch:
-    """CMA-ES from one scrambled founder.
+    """One engine from one random start.
 
     Attributes
     ----------
+    engine_name : str
+        In the study.
     index : int
         Of the seed.
-    strategy : Strategy
-        Its CMA-ES.
+    engine : Engine
+        Proposes structures.
     candidates : Archive
         Its lowest distinct individuals.
     history : History
-        Its generations.
+        Every individual.
     """
 
-    def __init__(
-        self,
-        index: int,
-        run_seed: int,
-        founder: Founder,
-        freedom: DegreesOfFreedom,
-        method: MethodSection,
-    ) -> None:
-        """Scramble the founder and start the strategy there; streams belong to the seed."""
+    def __init__(self, engine_name: str, index: int, run_seed: int, problem: Problem) -> None:
+        """Set up the engine; its random streams belong to the seed, never to a rank."""
+        self.engine_name = engine_name
         self.index = index
-        self._freedom = freedom
-        self._lamarckian = method.inheritance == "lamarckian"
-        start = scrambled(founder, method.scramble, np.random.default_rng([run_seed, index, 0]))
-        self.strategy = Strategy(
-            freedom.vector(freedom.confined(start)),
-            method.initial_step,
-            method.population,
-            method.covariance,
-            seed=[run_seed, index, 1],
+        self._method = problem.method
+        setup = Setup(
+            problem.founder,
+            problem.freedom,
+            problem.method,
+            (run_seed, index),
+            1 + list(ENGINES).index(engine_name),
         )
-        self.candidates = Archive(founder, CANDIDATES, ALIKE_ENERGY, ALIKE_FINGERPRINT)
+        self.engine = ENGINES[engine_name](setup)
+        self.candidates = Archive(problem.founder, CANDIDATES, ALIKE_ENERGY, ALIKE_FINGERPRINT)
         self.history = History()
-        self._asked: Float[np.ndarray, "lambda d"] | None = None
+        self._asked: list[Proposal] = []
 
     @property
-    def best_energy(self) -> float:
-        """Lowest energy so far, eV; NaN before the first accepted individual."""
-        return self.candidates.minima[0].energy if self.candidates.minima else np.nan
+    def name(self) -> str:
+        """Of this seed's curves: `seed_0` of CMA-ES, `random_0`, ..."""
+        return f"{'seed' if self.engine_name == 'cma' else self.engine_name}_{self.index}"
+
+    @property
+    def rounds(self) -> int:
+        """Generations done."""
+        return len(self.history.step)
 
     @property
     def calls(self) -> int:
         """Energy+force calls so far."""
-        return int(sum(self.history.calls))
+        return sum(self.history.calls)
 
-    def ask(self) -> list[Float[np.ndarray, "n 3"]]:
-        """Positions of the next generation."""
-        self._asked = self.strategy.ask()
-        return [self._freedom.positions(vector) for vector in self._asked]
+    @property
+    def active(self) -> bool:
+        """Whether it goes on: within its budget, target not reached, engine not finished."""
+        return not (self.engine.finished or has_spent(self, self._method) or self._has_arrived())
 
-    def tell(self, generation: Sequence[Evaluated]) -> None:
+    def ask(self) -> list[Proposal]:
+        """Structures of the next generation."""
+        self._asked = self.engine.ask()
+        return self._asked
+
+    def tell(self, results: Sequence[Evaluated]) -> None:
         """Learn from the generation last asked for, and remember it."""
-        if self._asked is None:
+        if len(results) != len(self._asked) or not self._asked:
             raise ValueError("tell without ask")
-        vectors = self._asked.copy()
-        for k, individual in enumerate(generation):
-            if self._lamarckian and not individual.rejection:
-                vectors[k] = self._freedom.vector(self._freedom.confined(individual.positions))
-        for individual in generation:
-            if not individual.rejection:
+        calls = self.calls
+        for proposal, result in zip(self._asked, results, strict=True):
+            calls += result.calls
+            if not result.rejection:
                 self.candidates.add(
                     Minimum(
-                        individual.energy,
-                        individual.positions,
+                        result.energy,
+                        result.positions,
                         self.index,
-                        self.strategy.generation,
+                        self.rounds,
+                        engine=self.engine_name,
+                        calls=calls,
+                        parent=proposal.parent,
+                        converged=result.converged,
                     )
                 )
-        energies = np.array([individual.energy for individual in generation])
-        self.strategy.tell(vectors, energies)
-        self.history.energy.append(energies)
-        self.history.rejection.append(np.array([int(each.rejection) for each in generation]))
-        self.history.spread.append(np.array([each.spread for each in generation]))
-        self.history.calls.append(sum(each.calls for each in generation))
-        self.history.step.append(self.strategy.step_size)
-        self._asked = None
+        self.engine.tell(results)
+        self.history.add(results, self.rounds)
+        self.history.step.append(self.engine.step)
+        self._asked = []
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything `restore` needs, as plain arrays."""
         parts = {
-            "strategy": self.strategy.state(),
+            "engine": self.engine.state(),
             "candidates": self.candidates.state(),
             "history": {name: np.array(rows) for name, rows in vars(self.history).items()},
         }
         return {
-            f"seed_{self.index}/{part}/{name}": array
+            f"{self.name}/{part}/{name}": array
             for part, arrays in parts.items()
             for name, array in arrays.items()
         }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Bring a fresh seed to a saved state; arrays of other seeds are ignored."""
-        self.strategy.restore(_part(arrays, f"seed_{self.index}/strategy/"))
-        self.candidates.restore(_part(arrays, f"seed_{self.index}/candidates/"))
-        saved = _part(arrays, f"seed_{self.index}/history/")
-        self.history = History(
-            # Numbers become Python's again, rows stay arrays.
-            **{
-                name: rows.tolist() if rows.ndim == 1 else list(rows)
-                for name, rows in saved.items()
-            }
-        )
+        self.engine.restore(_part(arrays, f"{self.name}/engine/"))
+        self.candidates.restore(_part(arrays, f"{self.name}/candidates/"))
+        saved = _part(arrays, f"{self.name}/history/")
+        self.history = History(**{name: rows.tolist() for name, rows in saved.items()})
+
+    def _has_arrived(self) -> bool:
+        target = self._method.target
+        if target is None or not self.candidates.minima:
+            return False
+        return self.candidates.minima[0].energy <= target + self._method.success
+
+
+def has_spent(seed: SeedSearch, method: MethodSection) -> bool:
+    """Whether a seed has used up its calls, or its generations where no budget is given."""
+    if method.budget is not None:
+        return seed.calls >= method.budget
+    return seed.rounds >= method.generations
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

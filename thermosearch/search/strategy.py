@@ -46,6 +46,7 @@ class Strategy:
         """
         generator = np.random.default_rng(list(seed))
         self._told: list[tuple[np.ndarray, np.ndarray]] = []
+        self._injected: list[tuple[int, np.ndarray]] = []
         self._cma = cma.CMAEvolutionStrategy(
             np.asarray(start, np.float64),
             step,
@@ -74,9 +75,34 @@ class Strategy:
         """Root mean square standard deviation of a coordinate."""
         return float(self._cma.sigma * np.sqrt(np.mean(self._cma.sm.variances)))
 
+    @property
+    def mean(self) -> Float[np.ndarray, " d"]:
+        """Mean of the distribution."""
+        return np.array(self._cma.mean)
+
+    @property
+    def condition(self) -> float:
+        """Condition number of the covariance."""
+        return float(self._cma.condition_number)
+
+    @property
+    def stagnation(self) -> int:
+        """Generations since the lowest value was last improved (by more than 1e-6)."""
+        lowest, since = np.inf, 0
+        for _, values in self._told:
+            best = np.min(values[np.isfinite(values)], initial=np.inf)
+            since = 0 if best < lowest - 1e-6 else since + 1
+            lowest = min(lowest, best)
+        return since
+
     def ask(self) -> Float[np.ndarray, "lambda d"]:
         """Vectors of the next generation."""
         return np.array(self._cma.ask())
+
+    def inject(self, vector: Float[np.ndarray, " d"]) -> None:
+        """Make a vector one of the next generation (Hansen, arXiv:1110.4181)."""
+        self._injected.append((self.generation, np.array(vector)))
+        self._cma.inject([np.array(vector)])
 
     def tell(
         self, vectors: Float[np.ndarray, "lambda d"], values: Float[np.ndarray, " lambda"]
@@ -98,15 +124,23 @@ class Strategy:
         if not self._told:
             return {}
         vectors, values = zip(*self._told, strict=True)
-        return {"vectors": np.stack(vectors), "values": np.stack(values)}
+        state = {"vectors": np.stack(vectors), "values": np.stack(values)}
+        if self._injected:
+            generations, injected = zip(*self._injected, strict=True)
+            state |= {"injected_at": np.array(generations), "injected": np.stack(injected)}
+        return state
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Bring a fresh strategy, made with the same arguments, to a saved state."""
         if not state:
             return
-        for vectors, values in zip(state["vectors"], state["values"], strict=True):
-            self.ask()
-            self.tell(vectors, values)
+        at, injected = state.get("injected_at", np.zeros(0)), state.get("injected", ())
+        for generation in range(len(state["values"]) + 1):
+            for vector in np.array(injected)[at == generation]:
+                self.inject(vector)
+            if generation < len(state["values"]):
+                self.ask()
+                self.tell(state["vectors"][generation], state["values"][generation])
 
 
 def _ranked(values: Float[np.ndarray, " lambda"]) -> Float[np.ndarray, " lambda"]:

@@ -1,0 +1,65 @@
+"""Random starting structures of seeds."""
+
+import numpy as np
+from jaxtyping import Float
+
+from thermosearch.search.degrees_of_freedom import DegreesOfFreedom, repaired
+from thermosearch.search.founder import Founder, scrambled
+from thermosearch.search.study import MethodSection
+from thermosearch.search.symmetry import nearest_image
+
+TRIES = 200
+"""Draws of one atom before it is left to the repair of short distances."""
+
+
+def random_start(
+    founder: Founder,
+    freedom: DegreesOfFreedom,
+    method: MethodSection,
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "n 3"]:
+    """Positions a seed may begin from, A.
+
+    Moved atoms are displaced within the radius `scramble`, or, with `start = "random"` and in
+    clusters and crystals, drawn anywhere in the region; an overlayer's atoms always are.
+    """
+    anywhere = method.start == "random" or not founder.is_slab
+    positions = (
+        np.array(founder.configuration.positions)
+        if anywhere
+        else scrambled(founder, method.scramble, generator)
+    )
+    atoms = freedom.independent
+    if not anywhere:
+        atoms = np.arange(len(positions) - founder.added, len(positions))
+    positions = _placed(freedom, positions, atoms, method.minimum_distance, generator)
+    positions, _ = repaired(freedom, positions, method.minimum_distance)
+    return freedom.confined(positions)
+
+
+def _placed(
+    freedom: DegreesOfFreedom,
+    positions: Float[np.ndarray, "n 3"],
+    atoms: np.ndarray,
+    minimum: float,
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "n 3"]:
+    """Draw places for atoms one by one, none nearer than `minimum` to the others if possible."""
+    others = np.ones(len(positions), bool)
+    others[atoms] = False
+    if freedom.symmetry is not None:
+        others[freedom.atoms] = False
+    for atom in atoms:
+        for _ in range(TRIES):
+            (point,) = freedom.region.draw(1, generator)
+            away = nearest_image(positions[others] - point, freedom.founder)
+            if not len(away) or np.sum(away**2, axis=1).min() >= minimum**2:
+                break
+        positions[atom] = point
+        others[atom] = True
+    if freedom.symmetry is None or not len(atoms):
+        return positions
+    origin = np.asarray(freedom.founder.positions)
+    chosen = np.zeros_like(origin)
+    chosen[atoms] = (positions - origin)[atoms]
+    return origin + freedom.symmetry.spread_out(chosen)

@@ -1,0 +1,103 @@
+"""Which atoms of a founder the engines move, which only relax, which stay."""
+
+import numpy as np
+from ase.data import atomic_numbers
+from jaxtyping import Bool, Float, Int
+
+from thermosearch.configuration import Configuration
+from thermosearch.runtime.errors import InputError
+from thermosearch.search.system_section import ChoiceSection, SystemSection
+from thermosearch.structure.surface import heights, layers_from_top
+
+FROZEN, RELAXED, MOVED = 0, 1, 2
+"""Roles of an atom: stays, only relaxes, is moved by the engine (and relaxes)."""
+
+
+def choose_roles(
+    system: SystemSection, configuration: Configuration, label: str
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Give every atom its role, by layers or by the study's own choices.
+
+    Returns
+    -------
+    role : (n,) int64
+        `FROZEN`, `RELAXED` or `MOVED`.
+    layer : (n,) int64
+        0 at the top (or at the nearer face); all 0 for clusters and crystals.
+
+    Raises
+    ------
+    InputError
+        If no atom is left to move, or layers were asked for that are not there.
+    """
+    atoms = len(configuration.numbers)
+    if system.is_free:
+        role, layer = np.full(atoms, MOVED), np.zeros(atoms, np.int64)
+    else:
+        layer = _layers(configuration, system.both_faces)
+        role = (
+            _by_layer(system, layer, label)
+            if system.moved is None
+            else np.where(
+                chosen(system.moved, configuration, system.both_faces, "system.moved"),
+                MOVED,
+                RELAXED,
+            )
+        )
+    if system.frozen is not None:
+        stays = chosen(system.frozen, configuration, system.both_faces, "system.frozen")
+        role = np.where(stays, FROZEN, role)
+    if not np.any(role == MOVED):
+        raise InputError(
+            f"{label}: no atom is left to move: widen the choice in [system.moved] or narrow "
+            "[system.frozen]"
+        )
+    return role, layer
+
+
+def chosen(
+    choice: ChoiceSection, configuration: Configuration, both_faces: bool, label: str
+) -> Bool[np.ndarray, " n"]:
+    """Atoms for which all conditions of a choice hold."""
+    positions, numbers = np.asarray(configuration.positions), np.asarray(configuration.numbers)
+    holds = np.ones(len(numbers), bool)
+    if choice.depth is not None:
+        holds &= depths(configuration, both_faces) <= choice.depth
+    if choice.radius is not None:
+        holds &= np.linalg.norm(positions - positions.mean(axis=0), axis=1) >= choice.radius
+    if choice.elements is not None:
+        holds &= np.isin(numbers, [atomic_numbers[symbol] for symbol in choice.elements])
+    if choice.indices is not None:
+        wrong = [index for index in choice.indices if not 0 <= index < len(numbers)]
+        if wrong:
+            raise InputError(
+                f"{label}: no atom {wrong[0]}; the founder has 0 to {len(numbers) - 1}"
+            )
+        holds &= np.isin(np.arange(len(numbers)), choice.indices)
+    return holds
+
+
+def depths(configuration: Configuration, both_faces: bool) -> Float[np.ndarray, " n"]:
+    """Distance of every atom below the topmost one (of the nearer face), A."""
+    height = heights(configuration)
+    below = height.max() - height
+    return np.minimum(below, height - height.min()) if both_faces else below
+
+
+def _layers(configuration: Configuration, both_faces: bool) -> Int[np.ndarray, " n"]:
+    layer = layers_from_top(configuration)
+    return np.minimum(layer, layer.max() - layer) if both_faces else layer
+
+
+def _by_layer(
+    system: SystemSection, layer: Int[np.ndarray, " n"], label: str
+) -> Int[np.ndarray, " n"]:
+    frozen_from = system.moved_layers + system.relaxed_layers
+    if layer.max() < frozen_from:
+        raise InputError(
+            f"{label}: {layer.max() + 1} layers, but moved_layers + relaxed_layers = "
+            f"{frozen_from} leaves none frozen at the bottom: give more layers or move fewer"
+        )
+    return np.where(
+        layer < system.moved_layers, MOVED, np.where(layer < frozen_from, RELAXED, FROZEN)
+    )
