@@ -81,7 +81,7 @@ def bulk_modulus(
 def heat_capacity_of_shifts(
     temperature: Float[np.ndarray, " t"], entropy: Float[np.ndarray, "t t"]
 ) -> Float[np.ndarray, " t"]:
-    """What the change of the frequencies with temperature adds to the heat capacity of the modes.
+    """Heat capacity that the change of the frequencies adds to that of the modes.
 
     C = T dS/dT = T (dS/dT at fixed frequencies) + T sum (dS/d omega) d omega / dT. The first is
     known without differences; this is the second, smooth enough for few temperatures.

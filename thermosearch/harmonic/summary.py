@@ -144,7 +144,7 @@ def _groups(study: HarmonicStudy, points: Sequence[Point]) -> dict[str, list[Poi
     groups: dict[str, list[Point]] = {}
     for point in points:
         number = 0 if fixed else study.method.pressures.index(point.pressure)
-        groups.setdefault(f"{point.phase}_p{number}", []).append(point)
+        groups.setdefault(f"{_safe(point.phase)}_p{number}", []).append(point)
     return {key: sorted(each, key=lambda p: p.temperature) for key, each in groups.items()}
 
 
@@ -162,11 +162,11 @@ def _isobars(
         isobars[key] = of_points(crystal, group, pressure, classical=classical)
         harmonic = of_harmonic(crystal, group)
         if harmonic is not None:
-            isobars[f"{crystal.name}_harmonic"] = harmonic
+            isobars[f"{_safe(crystal.name)}_harmonic"] = harmonic
     for each in quasi:
         number = study.method.pressures.index(each.pressure)
         if len(each.temperatures):
-            key = f"{each.phase}_p{number}_quasi"
+            key = f"{_safe(each.phase)}_p{number}_quasi"
             isobars[key] = of_quasi_harmonic(crystals[each.phase], each)
     return isobars
 
@@ -323,6 +323,11 @@ def _error(series: Series) -> Float[np.ndarray, " t"]:
 
 def _or_none(error: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"] | None:
     return error if np.any(error) else None
+
+
+def _safe(phase: str) -> str:
+    """Name of a group in `results.h5`, where a slash would begin another one."""
+    return phase.replace("/", "-")
 
 
 def _below(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,9 @@ class Run:
         Errors against the number of training structures.
     curves, dead, walks : mapping of str to arrays
         Of nested sampling: thermodynamics of every pressure, points and walks of every run.
+    thermal, bands, dos, iterations : mapping of str to arrays
+        Of effective harmonic potentials, by phase and pressure: series against temperature,
+        phonons, and the course of the loops.
     annotations : mapping of str to str or float
         Labels and units that stand beside the arrays, `convergence/unit`.
     versions : mapping of str to str
@@ -92,6 +95,10 @@ class Run:
     curves: Mapping[str, Arrays] = field(default_factory=dict)
     dead: Mapping[str, Arrays] = field(default_factory=dict)
     walks: Mapping[str, Arrays] = field(default_factory=dict)
+    thermal: Mapping[str, Arrays] = field(default_factory=dict)
+    bands: Mapping[str, Arrays] = field(default_factory=dict)
+    dos: Mapping[str, Arrays] = field(default_factory=dict)
+    iterations: Mapping[str, Arrays] = field(default_factory=dict)
     annotations: Mapping[str, str | float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -143,6 +150,10 @@ def read_run(folder: Path) -> Run:
         curves=_grouped(arrays, "curves"),
         dead=_grouped(arrays, "dead"),
         walks=_grouped(arrays, "walks"),
+        thermal=_grouped(arrays, "thermal"),
+        bands=_grouped(arrays, "bands"),
+        dos=_grouped(arrays, "dos"),
+        iterations=_grouped(arrays, "iterations"),
         annotations={name: a.item() for name, a in arrays.items() if a.ndim == 0},
         versions=_versions(folder, problems),
         texts=texts,

@@ -8,6 +8,12 @@ import ase
 import numpy as np
 
 from thermosearch.report.figures.convergence import convergence_figures
+from thermosearch.report.figures.harmonic import (
+    band_figures,
+    course_figures,
+    density_figures,
+    thermal_figures,
+)
 from thermosearch.report.figures.learning import data_figures, learning_figures
 from thermosearch.report.figures.nested import (
     curve_figures,
@@ -133,6 +139,26 @@ def walks(run: Run) -> Section:
     points = dead_point_figure(run.dead)
     figures = [*([points] if points else []), *walk_figures(run.walks)]
     return Section("walks", "How it was sampled", _gallery(figures, "The run holds no walks."))
+
+
+def against_temperature(run: Run) -> Section:
+    """Thermodynamics of crystals against temperature."""
+    figures = thermal_figures(run.thermal, run.annotations)
+    missing = "The run holds no series against temperature."
+    return Section("thermodynamics", "Thermodynamics", _gallery(figures, missing))
+
+
+def phonons(run: Run) -> Section:
+    """Bands and densities of states of the effective crystals."""
+    figures = band_figures(run.bands) + density_figures(run.dos)
+    return Section("phonons", "Phonons", _gallery(figures, "The run holds no phonons."))
+
+
+def loops(run: Run) -> Section:
+    """How the effective harmonic potentials were found."""
+    figures = course_figures(run.iterations)
+    missing = "The run holds no course of its loops."
+    return Section("convergence", "Convergence", _gallery(figures, missing))
 
 
 def provenance(run: Run) -> Section:

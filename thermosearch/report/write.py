@@ -12,6 +12,7 @@ from thermosearch.runtime.files import write_atomic
 Part = Callable[[Run], Section]
 
 SURFACE_HEADLINE = ("surface_energy", "dimer_length", "dimer_buckling_angle")
+HARMONIC_HEADLINE = ("transition_temperature", "thermal_expansion", "lattice_parameter_a")
 NESTED_HEADLINE = ("heat_capacity_peak_temperature",)
 
 # Which parts the report of a kind of run has, in order.
@@ -28,6 +29,14 @@ PARTS: dict[str, tuple[Part, ...]] = {
         partial(sections.results, headline=NESTED_HEADLINE),
         sections.thermodynamics,
         sections.walks,
+        sections.structures,
+        sections.provenance,
+    ),
+    "harmonic": (
+        partial(sections.results, headline=HARMONIC_HEADLINE),
+        sections.against_temperature,
+        sections.phonons,
+        sections.loops,
         sections.structures,
         sections.provenance,
     ),
