@@ -60,12 +60,15 @@ class Drift(NamedTuple):
 
 
 def averages(
-    crystal: Crystal, effective: EffectiveCrystal, modes: Modes, at: Bath, sample: Sample
+    effective: EffectiveCrystal,
+    modes: Modes,
+    at: Bath,
+    sample: Sample,
+    pressures_of: Float[np.ndarray, "s 3 3"],
 ) -> Averages:
-    """Average the sample of a crystal."""
+    """Average the sample of a crystal, with its pressures by `pressures`."""
     value, error = free_energy(modes, at, effective.force_constants, sample)
-    each = pressures(crystal, effective, modes, at, sample)
-    pressure, pressure_error = pair_mean(sample, each)
+    pressure, pressure_error = pair_mean(sample, pressures_of)
     return Averages(value, error, pressure, pressure_error)
 
 

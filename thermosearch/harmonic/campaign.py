@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from thermosearch.harmonic.chain import Campaign, Chain
 from thermosearch.harmonic.crystal import effective_crystal
-from thermosearch.harmonic.evaluation import evaluate_all
+from thermosearch.harmonic.evaluation import evaluate_all, evaluate_requests
 from thermosearch.harmonic.finish import finish
 from thermosearch.harmonic.point import Point, QuasiHarmonic
 from thermosearch.harmonic.prepare import Prepared, prepare, started
@@ -106,12 +106,11 @@ def _one_round(campaign: Campaign, progress: list[Progress]) -> list[Progress]:
     active = [k for k, chain in enumerate(chains) if _open(chain, progress[k])]
     points = {k: _point_problem(campaign.study, chains[k], progress[k]) for k in active}
     states = {k: progress[k].state or _first(points[k], chains[k], progress[k]) for k in active}
-    asked = {k: ask(points[k], states[k]) for k in active}
-    wanted = [each for k in active for each in asked[k]]
-    found = iter(evaluate_all(campaign.potential, wanted, context.communicator))
+    asked = [ask(points[k], states[k]) for k in active]
+    found = evaluate_requests(campaign.potential, asked, context.communicator)
     after = list(progress)
-    for k in active:
-        state = tell(points[k], states[k], [next(found) for _ in asked[k]])
+    for k, answer in zip(active, found, strict=True):
+        state = tell(points[k], states[k], answer)
         after[k] = progress[k]._replace(state=state)
         if state.done:
             point = finish(campaign, chains[k], points[k], state)

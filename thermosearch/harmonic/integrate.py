@@ -22,7 +22,7 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 
 from thermosearch.configuration import Configuration
-from thermosearch.harmonic.statistics import Bath, Modes, displacements, harmonic_free_energy
+from thermosearch.harmonic.statistics import Bath, Modes, amplitudes, harmonic_free_energy
 from thermosearch.harmonic.walk import Reference, Walker, Walks
 from thermosearch.potentials.interface import Potential
 from thermosearch.runtime.communicator import Communicator
@@ -150,10 +150,9 @@ def whiten(configuration: Configuration, modes: Modes, static: float, at: Bath) 
         If a mode is unstable.
     """
     classical = at._replace(quantum=False)
-    units = np.eye(len(modes.frequencies))
     return Reference(
         configuration=configuration,
-        basis=displacements(modes, classical, units).T,
+        basis=amplitudes(modes, classical),
         static=np.asarray(static),
         free_energy=np.asarray(static + harmonic_free_energy(modes, classical)),
         kt=np.asarray(at.kt),

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from thermosearch.configuration import Configuration
 from thermosearch.harmonic.averages import drift, pressures
-from thermosearch.harmonic.evaluation import evaluate_all
+from thermosearch.harmonic.evaluation import Request, evaluate_requests
 from thermosearch.harmonic.regression import Sample
 from thermosearch.harmonic.variational import PointProblem, State
 from thermosearch.potentials.interface import Committee, CommitteeMember, Potential
@@ -59,21 +59,14 @@ def model_spread(
     if not isinstance(potential, Committee) or samples == 0:
         return None
     count = min(max(4, samples + samples % 2), len(state.sample.energies))
+    x = state.sample.displacements[:count]
     at_rest = state.effective.configuration()
-    moved = [
-        at_rest._replace(positions=state.effective.centroids + each.reshape(-1, 3))
-        for each in state.sample.displacements[:count]
-    ]
+    request = Request(at_rest, state.effective.centroids + x.reshape(count, -1, 3))
     energies, strains = [], []
     for member in members_of(potential, at_rest):
-        found = evaluate_all(member, moved, ranks)
-        sample = Sample(
-            state.sample.displacements[:count],
-            np.array([float(each.energy) for each in found]),
-            np.array([np.asarray(each.forces).reshape(-1) for each in found]),
-            np.array([np.asarray(each.stress) for each in found]),
-            np.full(count, 1.0 / count),
-        )
+        (found,) = evaluate_requests(member, [request], ranks)
+        forces = found.forces.reshape(count, -1)
+        sample = Sample(x, found.energies, forces, found.stresses, np.full(count, 1.0 / count))
         energies.append(float(sample.energies.mean()))
         strains.append(_strain(problem, state, sample))
     members = np.array(energies)

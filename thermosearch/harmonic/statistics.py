@@ -161,12 +161,24 @@ def heat_capacity(modes: Modes, at: Bath) -> float:
     return float(np.sum((half / np.sinh(np.minimum(half, 300.0))) ** 2))
 
 
+def amplitudes(modes: Modes, at: Bath) -> Float[np.ndarray, "n m"]:
+    """Matrix A of x = A z: one column a mode, A, for normal coordinates z of unit variance."""
+    scale = np.sqrt(variances(modes, at))
+    return modes.vectors * scale / np.sqrt(modes.masses)[:, None]
+
+
 def displacements(
-    modes: Modes, at: Bath, normals: Float[np.ndarray, "samples m"]
+    modes: Modes, at: Bath, normals: Float[np.ndarray, "samples n"]
 ) -> Float[np.ndarray, "samples n"]:
-    """Displacements x of standard normal deviates, one of each mode, A."""
-    scaled = modes.vectors / np.sqrt(modes.masses)[:, None]
-    return (normals * np.sqrt(variances(modes, at))) @ scaled.T
+    """Displacements x = M^-1/2 C^1/2 z of standard normal deviates z, A.
+
+    C^1/2 is the symmetric root of the covariance in mass-weighted coordinates. Unlike its modes
+    it is a smooth function of the force constants, even where modes are degenerate: the same
+    deviates give nearly the same sample at the next temperature, and their errors cancel.
+    """
+    root = np.sqrt(modes.masses)
+    along = normals @ modes.vectors
+    return (along * np.sqrt(variances(modes, at))) @ modes.vectors.T / root
 
 
 def antithetic_normals(
@@ -184,7 +196,7 @@ def antithetic_normals(
     first, pairs : int
         Number of the first pair, and how many.
     size : int
-        Deviates a sample.
+        Deviates a sample: one a coordinate.
 
     Returns
     -------

@@ -97,13 +97,14 @@ def symmetrise_matrix(
     rows = np.zeros((len(first), n, 3, 3))
     for permutation in group.translations:
         rows += blocks[permutation[first]][:, permutation]
-    rows /= len(group.translations)
     full = _spread(group, rows, shift)
-    turned = np.zeros_like(rows)
+    turned = np.zeros((len(first) * n, 9))
     for turn, permutation in zip(cartesian_rotations(group, cell), group.permutations, strict=True):
         inverse = np.argsort(permutation)
-        turned += turn @ full[inverse[first]][:, inverse] @ turn.T
-    full = _spread(group, turned / len(group.rotations), shift)
+        carried = full[inverse[first][:, None], inverse].reshape(-1, 9)
+        # R M R^T of all blocks by one product.
+        turned += carried @ np.kron(turn, turn).T
+    full = _spread(group, turned.reshape(rows.shape) / group.order, shift)
     return full.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n)
 
 

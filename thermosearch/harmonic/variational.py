@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from thermosearch.configuration import Configuration
 from thermosearch.harmonic.averages import Averages, Drift, averages, drift, pressures
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal, allowed, coordinate_masses
+from thermosearch.harmonic.evaluation import Evaluated, Request
 from thermosearch.harmonic.prepare import Elastic
 from thermosearch.harmonic.regression import (
     Refit,
@@ -39,7 +39,6 @@ from thermosearch.harmonic.statistics import (
     variances,
 )
 from thermosearch.harmonic.symmetry import symmetrise_matrix
-from thermosearch.potentials.interface import Properties
 
 
 @dataclass(frozen=True)
@@ -182,23 +181,24 @@ def begin(problem: PointProblem, effective: EffectiveCrystal) -> State:
     )
 
 
-def ask(problem: PointProblem, state: State) -> list[Configuration]:
-    """Give the configurations to evaluate: the centroids first, where their sample begins."""
+def ask(problem: PointProblem, state: State) -> Request:
+    """Give the positions to evaluate: the centroids first, where their sample begins."""
     effective = state.effective
     drawn = 0 if state.sample is None else len(state.sample.energies) // 2
     x = _draw(problem, state, drawn)
-    at_rest = effective.configuration()
-    moved = [at_rest._replace(positions=effective.centroids + each.reshape(-1, 3)) for each in x]
-    return moved if drawn else [at_rest, *moved]
+    positions = effective.centroids + x.reshape(len(x), -1, 3)
+    if not drawn:
+        positions = np.concatenate([effective.centroids[None], positions])
+    return Request(effective.configuration(), positions)
 
 
-def tell(problem: PointProblem, state: State, found: list[Properties]) -> State:
+def tell(problem: PointProblem, state: State, found: Evaluated) -> State:
     """Take up what was evaluated, and step or go on sampling."""
     state = _with_sample(problem, state, found)
     effective, sample = state.effective, state.sample
     modes = state.modes
-    result = averages(problem.crystal, effective, modes, problem.at, sample)
     each = pressures(problem.crystal, effective, modes, problem.at, sample)
+    result = averages(effective, modes, problem.at, sample, each)
     moved = drift(problem, effective, modes, sample, each)
 
     def project(matrix: np.ndarray) -> np.ndarray:
@@ -227,25 +227,19 @@ def tell(problem: PointProblem, state: State, found: list[Properties]) -> State:
     return _grow(problem, state, row)
 
 
-def _with_sample(problem: PointProblem, state: State, found: list[Properties]) -> State:
+def _with_sample(problem: PointProblem, state: State, found: Evaluated) -> State:
     effective, before = state.effective, state.sample
     drawn = 0 if before is None else len(before.energies) // 2
-    x = _draw(problem, state, drawn)
     if before is None:
-        effective = effective._replace(static=float(found[0].energy))
-        found = found[1:]
-    count = len(x)
-    new = Sample(
-        x,
-        np.array([float(each.energy) for each in found]),
-        np.array([np.asarray(each.forces).reshape(-1) for each in found]),
-        np.array([np.asarray(each.stress) for each in found]),
-        np.full(count, 1.0 / count),
-    )
+        effective = effective._replace(static=float(found.energies[0]))
+        found = Evaluated(*(field[1:] for field in found))
+    x = _draw(problem, state, drawn)
+    fields = [x, found.energies, found.forces.reshape(len(x), -1), found.stresses]
     if before is not None:
-        whole = [np.concatenate([before[k], new[k]]) for k in range(4)]
-        new = Sample(*whole, np.full(len(whole[1]), 1.0 / len(whole[1])))
-    return state._replace(effective=effective, sample=new)
+        fields = [np.concatenate(both) for both in zip(before, fields, strict=False)]
+    count = len(fields[1])
+    sample = Sample(*fields, np.full(count, 1.0 / count))
+    return state._replace(effective=effective, sample=sample)
 
 
 def _grow(problem: PointProblem, state: State, row: Course) -> State:
@@ -259,7 +253,7 @@ def _grow(problem: PointProblem, state: State, row: Course) -> State:
     enough = ratio <= 1.0 or row.pairs >= problem.most_pairs
     if enough:
         return state._replace(done=True, converged=True, course=course)
-    wanted = row.pairs * min(1.1 * ratio, 4.0)
+    wanted = row.pairs * min(max(1.15 * ratio, 1.25), 4.0)
     return state._replace(
         request=_whole(problem, min(wanted, problem.most_pairs) - row.pairs), course=course
     )
@@ -308,7 +302,7 @@ def _bounded_shift(
 
 def _draw(problem: PointProblem, state: State, drawn: int) -> Float[np.ndarray, "s n"]:
     normals = antithetic_normals(
-        (*problem.stream, state.step), drawn, state.request, len(state.modes.frequencies)
+        (*problem.stream, state.step), drawn, state.request, len(state.modes.masses)
     )
     return displacements(state.modes, problem.at, normals)
 
