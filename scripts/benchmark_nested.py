@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import thermosearch  # noqa: F401 - turns on float64
+from thermosearch.nested.finders import AllPairs
 from thermosearch.nested.measures import Sphere
 from thermosearch.nested.moves.atom import AtomMove
 from thermosearch.nested.sampler import Sampler, Sizes
 from thermosearch.nested.walk import Plan
-from thermosearch.nested.walker import AllPairs, System, Walker
+from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.lennard_jones import LennardJones
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.versions import cpu_model

@@ -8,6 +8,7 @@ import pytest
 
 from thermosearch.nested.analysis import DeadPoints
 from thermosearch.nested.ending import Criteria, Gauge, advance, ended
+from thermosearch.nested.finders import AllPairs
 from thermosearch.nested.history import History, dead_points
 from thermosearch.nested.measures import FlexibleCell, Measure, Sphere
 from thermosearch.nested.moves.atom import AtomMove
@@ -16,7 +17,7 @@ from thermosearch.nested.moves.stretch import StretchMove
 from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.sampler import Sampler, Sizes, State
 from thermosearch.nested.walk import Plan
-from thermosearch.nested.walker import AllPairs, System, Walker
+from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.einstein import EinsteinCrystal
 from thermosearch.potentials.ideal_gas import IdealGas
 from thermosearch.potentials.interface import Potential

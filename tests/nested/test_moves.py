@@ -7,6 +7,7 @@ import pytest
 from nested.conftest import founder, gas, harmonic
 from scipy import stats
 
+from thermosearch.nested.finders import AllPairs
 from thermosearch.nested.measures import FixedCell, FlexibleCell, depths, volume
 from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.atom import AtomMove
@@ -18,7 +19,7 @@ from thermosearch.nested.moves.swap import SwapMove
 from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.sampler import draw_walkers
 from thermosearch.nested.walk import Plan, Walked, walk_all
-from thermosearch.nested.walker import AllPairs, System, Walker
+from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.lennard_jones import LennardJones
 from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.potentials.wells import PolynomialWell

@@ -7,12 +7,13 @@ import pytest
 from nested.conftest import ATOMS, cluster, founder, harmonic, run, sampler
 
 from thermosearch.configuration import Array, Configuration
+from thermosearch.nested.finders import AllPairs
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Sphere
 from thermosearch.nested.moves.atom import AtomMove
 from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.sampler import State
 from thermosearch.nested.walk import Plan
-from thermosearch.nested.walker import AllPairs, System
+from thermosearch.nested.walker import System
 from thermosearch.potentials.ideal_gas import IdealGas
 from thermosearch.potentials.interface import Neighbours, Potential
 from thermosearch.potentials.lennard_jones import LennardJones

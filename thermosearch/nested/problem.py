@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from thermosearch.configuration import Configuration, validate
 from thermosearch.nested.ending import Criteria
+from thermosearch.nested.finders import AllPairs, NeighbourFinder, TieredList
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Measure, Sphere
 from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.atom import AtomMove
@@ -27,8 +28,8 @@ from thermosearch.nested.moves.swap import SwapMove
 from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.sampler import Sizes
 from thermosearch.nested.study import MoveSection, NestedStudy
-from thermosearch.nested.walk import Plan
-from thermosearch.nested.walker import AllPairs, NeighbourFinder, System, Walker
+from thermosearch.nested.walk import Batching, Plan
+from thermosearch.nested.walker import PairPotential, System, Walker
 from thermosearch.potentials.interface import Potential
 from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.runtime.errors import InputError
@@ -189,7 +190,8 @@ def make_problem(study: NestedStudy) -> Problem:
     for each in compositions:
         _check(potential, np.concatenate((each, frozen.numbers)), cell, pbc)
     atoms = len(numbers)
-    finder = _finder(potential, atoms, pbc, thinnest)
+    batching = study.method.batching or _default_batching(potential)
+    finder = _finder(potential, atoms, pbc, thinnest, batching)
     system = System(potential, measure, finder, pbc, atoms, tuple(range(mobile)))
     founder = Walker(
         positions=jnp.asarray(np.concatenate((np.zeros((mobile, 3)), frozen.positions))),
@@ -203,7 +205,7 @@ def make_problem(study: NestedStudy) -> Problem:
     method, stop = study.method, study.method.stop
     return Problem(
         system=system,
-        plan=_plan(study, system),
+        plan=_plan(study, system, batching),
         sizes=Sizes(
             walkers=method.walkers,
             culled=method.culled,
@@ -304,6 +306,7 @@ def _finder(
     atoms: int,
     pbc: tuple[bool, bool, bool],
     thinnest: Float[np.ndarray, "3"],
+    batching: Batching,
 ) -> NeighbourFinder:
     if potential.cutoff is None or not any(pbc):
         return AllPairs(atoms)
@@ -315,15 +318,18 @@ def _finder(
             f"images within the cutoff {potential.cutoff:.3g}: raise the lower bound of "
             "volume_per_atom, or min_depth"
         )
-    return DeviceList(float(potential.cutoff), 16, tuple(int(k) for k in images))
+    wide = DeviceList(float(potential.cutoff), 16, tuple(int(k) for k in images))
+    return TieredList(wide) if batching == "loop" and images.max() > 1 else wide
 
 
-def _plan(study: NestedStudy, system: System) -> Plan:
+def _default_batching(potential: Potential) -> Batching:
+    """Choose side by side for what is cheap or runs on an accelerator."""
+    cheap = isinstance(potential, PairPotential) or potential.cutoff is None
+    return "lanes" if cheap or jax.default_backend() != "cpu" else "loop"
+
+
+def _plan(study: NestedStudy, system: System, batching: Batching) -> Plan:
     moves = study.method.moves or default_moves(study, system)
-    batching = study.method.batching
-    if batching is None:
-        cheap = system.sums_pairs or system.potential.cutoff is None
-        batching = "lanes" if cheap or jax.default_backend() != "cpu" else "loop"
     return Plan(
         moves=tuple(MOVES[move.name]() for move in moves),
         counts=tuple(move.count for move in moves),

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt32
 
 from thermosearch.configuration import Array
+from thermosearch.nested.finders import with_capacity
 from thermosearch.nested.moves.interface import OUTCOMES
 from thermosearch.nested.spread import committee_spread
 from thermosearch.nested.streams import stream
@@ -25,7 +26,6 @@ from thermosearch.nested.walk import Plan, Walked, walk_all
 from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.evaluate import bucket
 from thermosearch.potentials.interface import Committee
-from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 
@@ -325,7 +325,7 @@ class Sampler:
     def _system_with(self, capacity: int) -> System:
         if self.system.finder.capacity == capacity:
             return self.system
-        finder = DeviceList(self.system.finder.cutoff, capacity, self.system.finder.images)
+        finder = with_capacity(self.system.finder, capacity)
         return eqx.tree_at(lambda system: system.finder, self.system, finder)
 
     def _adapt(self, state: State, walked: Walked, walks: int) -> State:

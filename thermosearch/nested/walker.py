@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import product
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array, Configuration
+from thermosearch.nested.finders import NeighbourFinder
 from thermosearch.nested.measures import Measure, length_squared, to_cartesian, to_fractional
 from thermosearch.potentials.interface import Neighbours, Potential, energy_forces
-from thermosearch.potentials.neighbours_device import UNANSWERABLE, DeviceList
+from thermosearch.potentials.neighbours_device import UNANSWERABLE
 
 
 class Walker(NamedTuple):
@@ -35,38 +36,6 @@ class Walker(NamedTuple):
     cell: Float[Array, "3 3 *w"]
     numbers: Int[Array, " n *w"]
     energy: Float[Array, "*w"]
-
-
-class AllPairs(eqx.Module):
-    """Every atom is a neighbour of every other: clusters, where nothing repeats."""
-
-    atoms: int = eqx.field(static=True)
-
-    @property
-    def capacity(self) -> int:
-        """Enough for all others."""
-        return max(1, self.atoms - 1)
-
-    def find(self, configuration: Configuration) -> Neighbours:
-        """Give the same list whatever the positions."""
-        n, m = self.atoms, self.capacity
-        slots = np.arange(n - 1 if n > 1 else 0)
-        index = np.full((n, m), n, np.int32)
-        reverse = np.full((n, m), n * m, np.int32)
-        for i in range(n):
-            partners = slots + (slots >= i)
-            index[i, slots] = partners
-            reverse[i, slots] = partners * m + i - (i > partners)
-        return Neighbours(
-            index=jnp.asarray(index),
-            shift=jnp.zeros((n, m, 3), jnp.int32),
-            reverse=jnp.asarray(reverse),
-            needed=jnp.asarray(len(slots), jnp.int32),
-        )
-
-
-NeighbourFinder: TypeAlias = AllPairs | DeviceList
-"""What lists the neighbours of a walker inside a compiled walk: `find` and `capacity`."""
 
 
 @runtime_checkable

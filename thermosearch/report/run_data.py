@@ -71,6 +71,8 @@ class Run:
         Errors against the number of training structures.
     curves, dead, walks : mapping of str to arrays
         Of nested sampling: thermodynamics of every pressure, points and walks of every run.
+    phases, diagram : mapping of str to arrays
+        Of nested sampling: what weighs at every pressure; its table `transitions`.
     thermal, bands, dos, iterations : mapping of str to arrays
         Of effective harmonic potentials, by phase and pressure: series against temperature,
         phonons, and the course of the loops.
@@ -99,6 +101,8 @@ class Run:
     bands: Mapping[str, Arrays] = field(default_factory=dict)
     dos: Mapping[str, Arrays] = field(default_factory=dict)
     iterations: Mapping[str, Arrays] = field(default_factory=dict)
+    phases: Mapping[str, Arrays] = field(default_factory=dict)
+    diagram: Mapping[str, Arrays] = field(default_factory=dict)
     annotations: Mapping[str, str | float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -150,6 +154,8 @@ def read_run(folder: Path) -> Run:
         curves=_grouped(arrays, "curves"),
         dead=_grouped(arrays, "dead"),
         walks=_grouped(arrays, "walks"),
+        phases=_grouped(arrays, "phases"),
+        diagram=_grouped(arrays, "diagram"),
         thermal=_grouped(arrays, "thermal"),
         bands=_grouped(arrays, "bands"),
         dos=_grouped(arrays, "dos"),

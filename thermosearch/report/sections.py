@@ -21,6 +21,12 @@ from thermosearch.report.figures.nested import (
     walk_figures,
 )
 from thermosearch.report.figures.parity import least_seen_first, parity_figures
+from thermosearch.report.figures.phases import (
+    basin_figures,
+    diagram_figure,
+    pattern_figures,
+    share_figures,
+)
 from thermosearch.report.figures.spread import (
     Levels,
     calibration_figures,
@@ -38,6 +44,7 @@ from thermosearch.report.tables import (
     quantity_table,
     split_table,
     structure_table,
+    transition_table,
 )
 from thermosearch.report.viewer import viewer
 
@@ -132,6 +139,22 @@ def thermodynamics(run: Run) -> Section:
     figures = curve_figures(run.curves, run.annotations)
     missing = "The run holds no curves against temperature."
     return Section("thermodynamics", "Thermodynamics", _gallery(figures, missing))
+
+
+def phase_diagram(run: Run) -> Section:
+    """Phases of nested sampling, and the transitions between them."""
+    transitions = run.diagram.get("transitions", {})
+    needed = {"pressure", "temperature", "error", "rank", "below", "above"}
+    has_diagram = needed <= set(transitions)
+    figures = [
+        *([diagram_figure(transitions, run.phases, run.annotations)] if has_diagram else []),
+        *share_figures(run.phases, run.annotations),
+        *basin_figures(run.phases, run.annotations),
+        *pattern_figures(run.phases, run.annotations),
+    ]
+    missing = "No configurations were kept and relaxed: there are no phases to show."
+    body = join(_gallery(figures, missing), transition_table(transitions) if has_diagram else None)
+    return Section("phases", "Phase diagram" if has_diagram else "Phases", body)
 
 
 def walks(run: Run) -> Section:

@@ -53,6 +53,18 @@ def quantity_table(quantities: Sequence[Measured]) -> Markup:
     return table("Quantities", ["Quantity", "Value", "Unit", "Conditions"], rows)
 
 
+def transition_table(transitions: Arrays) -> Markup:
+    """Transitions of a phase diagram, in the order of the pressures."""
+    columns = [transitions[name] for name in ("pressure", "temperature", "error", "below", "above")]
+    order = np.lexsort((transitions["rank"], transitions["pressure"]))
+    rows = [
+        [f"{pressure:g}", Number(value_error(float(t), float(error))), str(below), str(above)]
+        for pressure, t, error, below, above in zip(*(each[order] for each in columns), strict=True)
+    ]
+    headers = ["Pressure", "Temperature", "Phase below", "Phase above"]
+    return table("Transitions: maxima of the heat capacity", headers, rows)
+
+
 def split_table(quantities: Sequence[Measured]) -> Markup:
     """Errors of a model, a row for each split and group, a column for each kind of error."""
     columns = list(dict.fromkeys((each.name, each.unit) for each in quantities))

@@ -13,7 +13,7 @@ Part = Callable[[Run], Section]
 
 SURFACE_HEADLINE = ("surface_energy", "dimer_length", "dimer_buckling_angle")
 HARMONIC_HEADLINE = ("transition_temperature", "thermal_expansion", "lattice_parameter_a")
-NESTED_HEADLINE = ("heat_capacity_peak_temperature",)
+NESTED_HEADLINE = ("transition_temperature", "heat_capacity_peak_temperature")
 
 # Which parts the report of a kind of run has, in order.
 PARTS: dict[str, tuple[Part, ...]] = {
@@ -27,6 +27,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
     ),
     "nested": (
         partial(sections.results, headline=NESTED_HEADLINE),
+        sections.phase_diagram,
         sections.thermodynamics,
         sections.walks,
         sections.structures,

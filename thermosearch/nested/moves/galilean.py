@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array
 from thermosearch.nested.moves.interface import OUTCOMES, Move, Trial, decide
@@ -51,7 +51,7 @@ class GalileanMove(Move):
         """Fly one step; `memory` is the velocity."""
         velocity = memory
         ahead = walker._replace(positions=walker.positions + velocity)
-        energy, gradient, needed = system.energy_gradient(ahead)
+        energy, needed = system.energy(ahead)
         ahead = ahead._replace(energy=energy)
         allowed = system.holds_atoms(ahead)
         straight = decide(system, walker, ahead, limit, allowed=allowed, needed=needed)
@@ -59,18 +59,41 @@ class GalileanMove(Move):
         # Only the contour mirrors. Where the container or a NaN stops the flight there is no
         # normal: turning round is as reversible.
         mirrors = straight.tally[OUTCOMES.index("above_contour")] > 0
-        steepness = jnp.sqrt(jnp.sum(gradient**2, axis=(0, 1)))
-        upward = gradient / jnp.maximum(steepness, 1e-300)
-        mirrored = velocity - 2.0 * jnp.sum(upward * velocity, axis=(0, 1)) * upward
-        aside = ahead._replace(positions=ahead.positions + mirrored)
-        energy, more = system.energy(aside)
-        aside = aside._replace(energy=energy)
-        allowed = mirrors & system.holds_atoms(aside)
-        needed = jnp.maximum(needed, more)
-        bounced = decide(system, walker, aside, limit, allowed=allowed, needed=needed)
 
+        def reflect() -> tuple[Trial, Float[Array, "n 3 *w"]]:
+            return _reflect(system, walker, ahead, limit, velocity=velocity, mirrors=mirrors)
+
+        def stay() -> tuple[Trial, Float[Array, "n 3 *w"]]:
+            nothing = jnp.zeros_like(straight.tally)
+            return Trial(walker, nothing, jnp.zeros_like(straight.needed)), velocity
+
+        # Most steps need no gradient, and that is the larger part of the work.
+        bounced, mirrored = jax.lax.cond(jnp.any(mirrors), reflect, stay)
         arrived = straight.tally[OUTCOMES.index("accepted")] > 0
         reflected = bounced.tally[OUTCOMES.index("accepted")] > 0
         kept = jax.tree.map(lambda a, b: jnp.where(arrived, a, b), straight.walker, bounced.walker)
         turned = jnp.where(arrived, velocity, jnp.where(reflected, mirrored, -velocity))
+        needed = jnp.maximum(straight.needed, bounced.needed)
         return Trial(kept, straight.tally, needed), turned
+
+
+def _reflect(
+    system: System,
+    walker: Walker,
+    ahead: Walker,
+    limit: Float[Array, "*w"],
+    *,
+    velocity: Float[Array, "n 3 *w"],
+    mirrors: Bool[Array, "*w"],
+) -> tuple[Trial, Float[Array, "n 3 *w"]]:
+    """Mirror the velocity where the flight ended, and try one step from there."""
+    _, gradient, needed = system.energy_gradient(ahead)
+    steepness = jnp.sqrt(jnp.sum(gradient**2, axis=(0, 1)))
+    upward = gradient / jnp.maximum(steepness, 1e-300)
+    mirrored = velocity - 2.0 * jnp.sum(upward * velocity, axis=(0, 1)) * upward
+    aside = ahead._replace(positions=ahead.positions + mirrored)
+    energy, more = system.energy(aside)
+    aside = aside._replace(energy=energy)
+    allowed = mirrors & system.holds_atoms(aside)
+    needed = jnp.maximum(needed, more)
+    return decide(system, walker, aside, limit, allowed=allowed, needed=needed), mirrored

@@ -23,6 +23,10 @@ CURVES = {
     "enthalpy": "enthalpy",
     "volume": "volume",
     "thermal_expansion": "thermal expansion",
+    "coordination_number": "coordination number",
+    "steinhardt_q4": "Steinhardt Q4",
+    "steinhardt_q6": "Steinhardt Q6",
+    "committee_spread": "committee spread",
 }
 
 
@@ -46,7 +50,8 @@ def curve_figures(curves: Mapping[str, Arrays], units: Mapping[str, str | float]
             _band(axes, each, name, SERIES[number % len(SERIES)], _pressure(units, key))
         unit = str(units.get(f"curves/{next(iter(drawn))}/{name}_unit", ""))
         axes.set_xlabel("temperature")
-        axes.set_ylabel(plain(title if name == "heat_capacity" else f"{title} ({unit})"))
+        has_unit = name != "heat_capacity" and unit not in {"1", ""}
+        axes.set_ylabel(plain(f"{title} ({unit})" if has_unit else title))
         if len(drawn) > 1:
             add_legend(axes)
         figures.append(
@@ -135,5 +140,4 @@ def _band(axes: Axes, arrays: Arrays, name: str, colour: str, label: str) -> Non
 
 
 def _pressure(units: Mapping[str, str | float], key: str) -> str:
-    pressure = units.get(f"curves/{key}/pressure")
-    return "" if pressure is None else f"p = {pressure:g}"
+    return str(units.get(f"curves/{key}/label", ""))
