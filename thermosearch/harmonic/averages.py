@@ -8,7 +8,7 @@ with all forces f, stress sigma in ASE's sign and the volume V of the supercell 
 Phys. Rev. B 98, 024106 (2018), doi:10.1103/PhysRevB.98.024106).
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -96,6 +96,7 @@ def pressures(
     return turned - _slope(turned, control) * control
 
 
+@runtime_checkable
 class Place(Protocol):
     """What a drift needs of a point: the phase, its elastic response, the pressure to reach."""
 

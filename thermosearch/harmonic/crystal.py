@@ -261,6 +261,9 @@ def _with_exact_symmetry(atoms: Atoms, tolerance: float) -> Atoms:
         apart = moved - fractional[permutation]
         total[permutation] += apart - np.round(apart)
     fractional = fractional + total / len(rotations)
+    # An atom on the cell's face stays on that face: -1e-17 would be wrapped to the other one.
+    whole = np.round(fractional)
+    fractional = np.where(np.abs(fractional - whole) < 1e-12, whole, fractional)
     return Atoms(
         numbers=atoms.numbers,
         cell=exact,

@@ -94,7 +94,8 @@ def pair_mean(
     mean = sample.weights @ flat
     pairs = flat.reshape(len(flat) // 2, 2, -1).mean(axis=1) if len(flat) > 1 else flat
     error = np.std(pairs, axis=0, ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0.0 * mean
-    return origin + mean.reshape(values.shape[1:]), error.reshape(values.shape[1:])
+    shape = values.shape[1:]
+    return np.asarray(origin + mean.reshape(shape)), np.asarray(error.reshape(shape))
 
 
 def refit(

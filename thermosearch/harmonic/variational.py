@@ -311,7 +311,7 @@ def _modes(effective: EffectiveCrystal) -> Modes:
     return normal_modes(effective.force_constants, coordinate_masses(effective.masses))
 
 
-def _whole(problem: PointProblem, pairs: float) -> int:
+def _whole(problem: PointProblem, pairs: float | int) -> int:
     """Round up to full portions of the first sample: few shapes to compile."""
     quantum = max(1, problem.pairs // 2)
     return int(np.ceil(pairs / quantum)) * quantum
