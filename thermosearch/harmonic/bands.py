@@ -40,7 +40,7 @@ def band_arrays(crystal: Crystal, points: Sequence[Point]) -> dict[str, Any]:
     frequencies = []
     for phonon in phonons:
         phonon.run_qpoints(path.kpts)
-        frequencies.append(phonon.get_qpoints_dict()["frequencies"])
+        frequencies.append(np.array(phonon.qpoints.frequencies))
     return {
         "temperature": np.array([point.temperature for point in shown]),
         "distance": np.asarray(distance),
@@ -70,7 +70,7 @@ def density_arrays(crystal: Crystal, points: Sequence[Point], mesh: float) -> di
     phonons = [phonopy_object(crystal, point.effective) for point in shown]
     for phonon in phonons:
         phonon.run_mesh(mesh)
-    frequencies = [phonon.get_mesh_dict()["frequencies"] for phonon in phonons]
+    frequencies = [np.array(phonon.mesh.frequencies) for phonon in phonons]
     low = min(0.0, *(float(each.min()) for each in frequencies))
     high = 1.03 * max(float(each.max()) for each in frequencies)
     pitch = (high - low) / (DENSITY_POINTS - 1)
@@ -78,7 +78,7 @@ def density_arrays(crystal: Crystal, points: Sequence[Point], mesh: float) -> di
     for phonon in phonons:
         # Half a step more: the end is left out or not by rounding.
         phonon.run_total_dos(freq_min=low, freq_max=high + 0.5 * pitch, freq_pitch=pitch)
-        densities.append(phonon.get_total_dos_dict()["total_dos"][:DENSITY_POINTS])
+        densities.append(np.array(phonon.total_dos.dos[:DENSITY_POINTS]))
     return {
         "temperature": np.array([point.temperature for point in shown]),
         "frequency": low + pitch * np.arange(DENSITY_POINTS),

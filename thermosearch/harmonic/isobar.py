@@ -9,7 +9,12 @@ from ase.geometry import cell_to_cellpar
 from jaxtyping import Float
 
 from thermosearch.harmonic.crystal import Crystal, coordinate_masses
-from thermosearch.harmonic.phases import Curve, expansion_tensor, heat_capacity_of_shifts
+from thermosearch.harmonic.phases import (
+    Curve,
+    expansion_of,
+    expansion_tensor,
+    heat_capacity_of_shifts,
+)
 from thermosearch.harmonic.point import Point, QuasiHarmonic
 from thermosearch.harmonic.statistics import bath, entropy, normal_modes
 from thermosearch.units import EV_PER_A3_IN_GPA
@@ -95,7 +100,7 @@ def of_points(
     if pressure is not None:
         series |= lattice_series(cells, strain_error, atoms, members)
         if len(points) > 1:
-            series |= expansion_series(temperature, cells, strain_error)
+            series |= expansion_series(temperature, cells, strain_error, members)
     own = np.array([point.entropy for point in points]) / crystal.atoms
     series["entropy"] = Series(own, None, "k_B/atom")
     own = np.array([point.heat_capacity for point in points]) / crystal.atoms
@@ -185,27 +190,34 @@ def expansion_series(
     temperature: Float[np.ndarray, " t"],
     cells: Float[np.ndarray, "t 3 3"],
     strain_error: Float[np.ndarray, "t 3 3"],
+    member_strains: Float[np.ndarray, "t members"] | None = None,
 ) -> dict[str, Series]:
-    """Thermal expansion: one number where it is isotropic, else its Cartesian components."""
+    """Thermal expansion: one number where it is isotropic, else its Cartesian components.
+
+    A member of a committee expands by the slope of the mean strain that it would add.
+    """
     tensor = expansion_tensor(temperature, cells, strain_error)
     largest = float(np.abs(tensor.value).max())
     parts = {
-        name: (tensor.value[:, i, j], tensor.error[:, i, j])
+        name: Curve(tensor.value[:, i, j], tensor.error[:, i, j])
         for name, (i, j) in COMPONENTS.items()
         if np.abs(tensor.value[:, i, j]).max() > SAME * largest
     }
-    first = next(iter(parts.values()), None)
     isotropic = set(parts) == {"xx", "yy", "zz"} and all(
-        np.allclose(value, first[0], rtol=0.0, atol=SAME * largest) for value, _ in parts.values()
+        np.allclose(each.value, parts["xx"].value, rtol=0.0, atol=SAME * largest)
+        for each in parts.values()
     )
-    if isotropic:
-        parts = {"": parts["xx"]}
+    added = None if member_strains is None else expansion_of(temperature, member_strains)
+    names = {"xx": ""} if isotropic else {name: f"_{name}" for name in parts}
     series = {
-        "_".join(filter(None, ("thermal_expansion", name))): Series(value, _or_none(error), "1/K")
-        for name, (value, error) in parts.items()
+        f"thermal_expansion{end}": Series(
+            parts[name].value, _or_none(parts[name].error), "1/K", added if isotropic else None
+        )
+        for name, end in names.items()
     }
     trace = Curve(*(np.trace(each, axis1=1, axis2=2) for each in tensor))
-    series["volume_thermal_expansion"] = Series(trace.value, _or_none(trace.error), "1/K")
+    added = None if added is None else 3.0 * added
+    series["volume_thermal_expansion"] = Series(trace.value, _or_none(trace.error), "1/K", added)
     return series
 
 
@@ -237,11 +249,13 @@ def _free_energies(
         return Series(np.array(value) / atoms, np.array(error) / atoms, "eV/atom", members)
 
     error = [point.free_energy_error for point in points]
-    series = {
-        name: series_of([getattr(point, name) for point in points], error)
-        for name in ("free_energy", "free_energy_mesh")
-    }
-    interpolated = series["free_energy_mesh"].value - series["free_energy"].value
+    series = {"free_energy": series_of([point.free_energy for point in points], error)}
+    meshed = [point.free_energy_mesh for point in points]
+    # Where interpolated modes are imaginary there is no mesh, and the supercell's value is G's.
+    end = "" if any(value is None for value in meshed) else "_mesh"
+    if end:
+        series["free_energy_mesh"] = series_of(meshed, error)
+    interpolated = series[f"free_energy{end}"].value - series["free_energy"].value
     found = [point.integrated for point in points if point.integrated is not None]
     if len(found) == len(points):
         gap = series_of([each.gap.value for each in found], [each.gap.error for each in found])
@@ -259,14 +273,16 @@ def _free_energies(
         )
         series["anharmonic_gap"] = gap._replace(members=None)
         series["free_energy_integrated"] = total
-        series["free_energy_integrated_mesh"] = total._replace(value=total.value + interpolated)
+        if end:
+            mesh = total._replace(value=total.value + interpolated)
+            series["free_energy_integrated_mesh"] = mesh
     if pressure is not None:
         volume = np.array([point.effective.volume for point in points]) / atoms
         work = pressure / EV_PER_A3_IN_GPA * volume
-        for name in [name for name in series if name.endswith("_mesh")]:
-            best = series[name]
-            title = name.replace("free_energy", "gibbs_energy").removesuffix("_mesh")
-            series[title] = best._replace(value=best.value + work)
+        for name in ("", "_integrated"):
+            if f"free_energy{name}{end}" in series:
+                best = series[f"free_energy{name}{end}"]
+                series[f"gibbs_energy{name}"] = best._replace(value=best.value + work)
     return series
 
 

@@ -67,6 +67,13 @@ def expansion_tensor(
     return Curve(0.5 * (rate + rate.transpose(0, 2, 1)), np.sqrt(variance))
 
 
+def expansion_of(
+    temperature: Float[np.ndarray, " t"], strains: Float[np.ndarray, "t members"]
+) -> Float[np.ndarray, "t members"]:
+    """Slopes of small strains with temperature, 1/K."""
+    return slopes(temperature, NOISY) @ strains
+
+
 def bulk_modulus(
     pressure: Float[np.ndarray, " p"],
     volume: Float[np.ndarray, " p"],

@@ -49,6 +49,9 @@ from thermosearch.report.tables import (
 from thermosearch.report.viewer import viewer
 
 CARDS = 4
+LONG_TABLE = 80
+"""Quantities beyond which their table is folded."""
+LONGEST_TABLE = 40
 PICTURES = 4
 MOST_LEVELS = 24
 LARGEST_PICTURE = 3000
@@ -64,7 +67,7 @@ def results(run: Run, headline: Sequence[str] = ()) -> Section:
     cards = (_headline(others, headline) + _least_seen(errors))[:CARDS]
     body = join(
         headline_cards(cards) if cards else note("The run holds no quantities yet."),
-        quantity_table(others) if len(others) > CARDS else None,
+        _table(others) if len(others) > CARDS else None,
         split_table(errors) if errors else None,
     )
     hint = element(
@@ -74,6 +77,14 @@ def results(run: Run, headline: Sequence[str] = ()) -> Section:
     )
     has_errors = any(each.error for each in run.quantities)
     return Section("results", "Results", join(body, hint if has_errors else None))
+
+
+def _table(found: Sequence[Measured]) -> Markup:
+    """All numbers; folded away where they would fill pages."""
+    if len(found) <= LONGEST_TABLE:
+        return quantity_table(found)
+    summary = element("summary", f"All {len(found)} quantities")
+    return element("details", summary, quantity_table(found))
 
 
 def convergence(run: Run) -> Section:
@@ -223,6 +234,16 @@ def warnings(run: Run) -> list[str]:
         if isinstance(flags, list) and flags:
             found.append(f"{each.label}: {', '.join(str(flag) for flag in flags)}.")
     return found
+
+
+def _all_quantities(quantities: Sequence[Measured]) -> Markup | None:
+    """Table of all numbers; a long one is folded away."""
+    if len(quantities) <= CARDS:
+        return None
+    shown = quantity_table(quantities)
+    if len(quantities) <= LONG_TABLE:
+        return shown
+    return element("details", element("summary", f"All {len(quantities)} quantities"), shown)
 
 
 def _gallery(figures: Sequence[Markup], missing: str) -> Markup:
