@@ -272,6 +272,10 @@ def _free_energies(
             )
         )
         series["anharmonic_gap"] = gap._replace(members=None)
+        apart = [each.difference for each in found]
+        series["integration_difference"] = series_of(
+            [each.value for each in apart], [each.error for each in apart]
+        )._replace(members=None)
         series["free_energy_integrated"] = total
         if end:
             mesh = total._replace(value=total.value + interpolated)

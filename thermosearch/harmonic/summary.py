@@ -63,6 +63,7 @@ def summarise(
         arrays |= _below(f"bands/{key}", band_arrays(crystal, group))
         arrays |= _below(f"dos/{key}", density_arrays(crystal, group, study.analysis.mesh))
         arrays |= _courses(key, group)
+        arrays |= _integrations(key, group)
     return Results(
         engine="harmonic",
         status="finished",
@@ -238,11 +239,28 @@ def _isobar_arrays(key: str, isobar: Isobar) -> dict[str, Any]:
 
 
 def _courses(key: str, group: Sequence[Point]) -> dict[str, Any]:
-    """How the loops went: one row a sample, all temperatures after one another."""
+    """Gather how the loops went: one row a sample, all temperatures after one another."""
     rows = [(point.temperature, *row) for point in group for row in point.course]
     names = ("temperature", *group[0].course[0]._fields) if rows else ()
     columns = zip(names, zip(*rows, strict=True), strict=True)
     return _below(f"iterations/{key}", {name: np.array(column) for name, column in columns})
+
+
+def _integrations(key: str, group: Sequence[Point]) -> dict[str, Any]:
+    """Gather how the integrations went, one row a temperature."""
+    done = [point for point in group if point.integrated is not None]
+    if not done:
+        return {}
+    found = [point.integrated for point in done]
+    arrays = {
+        "temperature": np.array([point.temperature for point in done]),
+        "coupling": found[0].coupling,
+        **{
+            name: np.array([getattr(each, name) for each in found])
+            for name in ("mean", "acceptance", "spread", "overlap")
+        },
+    }
+    return _below(f"integration/{key}", arrays)
 
 
 def _write(
