@@ -37,9 +37,9 @@ def mesh_correction(
     """
     phonon = phonopy_object(crystal, effective)
     phonon.run_mesh(length)
-    mesh = phonon.get_mesh_dict()
-    frequencies, weights = np.array(mesh["frequencies"]), np.asarray(mesh["weights"], np.float64)
-    at_gamma = np.all(np.abs(mesh["qpoints"]) < 1e-8, axis=1)
+    mesh = phonon.mesh
+    frequencies, weights = np.array(mesh.frequencies), np.asarray(mesh.weights, np.float64)
+    at_gamma = np.all(np.abs(mesh.qpoints) < 1e-8, axis=1)
     total = 0.0
     for each, weight, gamma in zip(frequencies, weights, at_gamma, strict=True):
         kept = each[np.argsort(np.abs(each))[3:]] if gamma else each
