@@ -54,4 +54,5 @@ def mesh_correction(
 def gamma_frequencies(crystal: Crystal, effective: EffectiveCrystal) -> Float[np.ndarray, " k"]:
     """Frequencies at Gamma of the primitive cell, THz, ascending."""
     phonon = phonopy_object(crystal, effective)
-    return np.array(phonon.get_frequencies([0.0, 0.0, 0.0]), np.float64)
+    phonon.run_qpoints([[0.0, 0.0, 0.0]])
+    return np.array(phonon.qpoints.frequencies[0], np.float64)
