@@ -140,7 +140,9 @@ def _point_problem(study: HarmonicStudy, chain: Chain, progress: Progress) -> Po
 
 def _first(point: PointProblem, chain: Chain, progress: Progress) -> State:
     if progress.points:
-        return begin(point, progress.points[-1].effective)
+        before = progress.points[-1]
+        lengths = [row.damping for row in before.course if row.damping > 0.0]
+        return begin(point, before.effective, lengths[-1] if lengths else 1.0)
     whole, _ = started(chain.crystal, chain.prepared.force_constants)
     return begin(point, effective_crystal(chain.crystal, whole, chain.prepared.static))
 

@@ -14,7 +14,7 @@ from thermosearch.harmonic.statistics import (
     Bath,
     Modes,
     covariance,
-    harmonic_energy,
+    entropy,
     harmonic_free_energy,
     heat_capacity,
     normal_modes,
@@ -72,7 +72,7 @@ def finish(campaign: Campaign, chain: Chain, problem: PointProblem, state: State
         member_strains=None if spread is None else spread.strain,
         pressure_tensor=pressure,
         pressure_error=result.pressure_error * EV_PER_A3_IN_GPA,
-        entropy=_entropy(modes, at),
+        entropy=entropy(modes, at),
         heat_capacity=heat_capacity(modes, at),
         mean_square_displacements=_mean_squares(crystal, modes, at),
         gamma_frequencies=gamma_frequencies(crystal, effective),
@@ -83,13 +83,6 @@ def finish(campaign: Campaign, chain: Chain, problem: PointProblem, state: State
         evaluations=_evaluations(state, spread, integrated),
         converged=state.converged,
     )
-
-
-def _entropy(modes: Modes, at: Bath) -> float:
-    """Entropy (E - F) / kT of the modes; kinetic and potential energy are equal on average."""
-    if at.kt == 0.0:
-        return 0.0
-    return (2.0 * harmonic_energy(modes, at) - harmonic_free_energy(modes, at)) / at.kt
 
 
 def _mean_squares(crystal: Crystal, modes: Modes, at: Bath) -> Float[np.ndarray, "u 3 3"]:

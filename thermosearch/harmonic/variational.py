@@ -14,6 +14,7 @@ is always that of the harmonic potential that made the sample.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +25,10 @@ from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal, allowed, co
 from thermosearch.harmonic.evaluation import Evaluated, Request
 from thermosearch.harmonic.prepare import Elastic
 from thermosearch.harmonic.regression import (
+    Projection,
     Refit,
     Sample,
+    combined,
     next_damping,
     refit,
     stepped,
@@ -33,8 +36,10 @@ from thermosearch.harmonic.regression import (
 from thermosearch.harmonic.statistics import (
     Bath,
     Modes,
+    amplitudes,
     antithetic_normals,
     displacements,
+    log_density,
     normal_modes,
     variances,
 )
@@ -103,6 +108,8 @@ class Course(NamedTuple):
         Directions in which the step after it was cut to keep the modes stable.
     damping : float
         Length of the step after it; 0 where the sample grew instead.
+    reused : float
+        Effective number of older samples that the step used besides.
     """
 
     step: int
@@ -114,6 +121,7 @@ class Course(NamedTuple):
     pressure: float
     bounded: int
     damping: float
+    reused: float = 0.0
 
 
 class State(NamedTuple):
@@ -135,6 +143,15 @@ class State(NamedTuple):
         Of the last step.
     change : (n, n) float64
         Of the force constants that the last sample asked for; zero at first.
+    clear : bool
+        Whether that stood far above its noise, so that the next sample tells how long the step
+        should have been.
+    strained : float
+        Largest component of the strain that the last step gave the cell.
+    older : Sample or None
+        Of the force constants before, about the present centroids; only where the cell is fixed.
+    older_density : (s,) float64 or None
+        Logarithm of the density it was drawn from.
     course : tuple of Course
         One row a sample.
     result : Averages or None
@@ -154,6 +171,10 @@ class State(NamedTuple):
     step: int
     damping: float
     change: Float[np.ndarray, "n n"]
+    clear: bool = False
+    strained: float = 0.0
+    older: Sample | None = None
+    older_density: Float[np.ndarray, " s"] | None = None
     course: tuple[Course, ...] = ()
     result: Averages | None = None
     drift: Drift | None = None
@@ -165,18 +186,28 @@ LARGEST_STRAIN = 0.02
 """Of one step."""
 
 FAR = 3.0
-"""Strain left, in units of the error asked for or reached, at which the cell takes a step."""
+"""Strain, in units of the error asked for or reached, that makes another step."""
+
+GAIN_LEFT = 0.05
+"""Free energy left to gain, as a share of the error asked for. It is of second order in what the
+frequencies miss: at 300 K and 1e-4 eV an atom it leaves them right to about 1 %."""
+
+LEAST_SHARE = 0.5
+"""Effective share of an older sample below which it is not used again."""
 
 
-def begin(problem: PointProblem, effective: EffectiveCrystal) -> State:
-    """Start from a crystal whose force constants are positive definite."""
+def begin(problem: PointProblem, effective: EffectiveCrystal, damping: float = 1.0) -> State:
+    """Start from a crystal whose force constants are positive definite.
+
+    `damping` is the length of the first step; a point nearby knows a good one.
+    """
     return State(
         effective=effective,
         modes=_modes(effective),
         sample=None,
         request=problem.pairs,
         step=0,
-        damping=1.0,
+        damping=damping,
         change=np.zeros_like(effective.force_constants),
     )
 
@@ -200,10 +231,7 @@ def tell(problem: PointProblem, state: State, found: Evaluated) -> State:
     each = pressures(problem.crystal, effective, modes, problem.at, sample)
     result = averages(effective, modes, problem.at, sample, each)
     moved = drift(problem, effective, modes, sample, each)
-
-    def project(matrix: np.ndarray) -> np.ndarray:
-        return symmetrise_matrix(problem.crystal.group, effective.cell, matrix)
-
+    project = _projection(problem, state)
     fitted = refit(modes, problem.at, effective.force_constants, sample, project)
     gain, noise = fitted.gain + moved.gain, fitted.noise + moved.noise
     row = Course(
@@ -218,13 +246,19 @@ def tell(problem: PointProblem, state: State, found: Evaluated) -> State:
         damping=0.0,
     )
     state = state._replace(result=result, drift=moved)
-    strain, known = float(np.abs(moved.strain).max()), float(moved.strain_error.max())
-    far = strain > max(FAR * problem.strain_error, FAR * known)
-    if gain > max(noise, 0.5 * problem.error) or far:
+    if _unfinished(problem, state, gain, noise):
         if state.step >= problem.most_steps:
             return state._replace(done=True, course=(*state.course, row))
         return _step(problem, state, fitted, row)
     return _grow(problem, state, row)
+
+
+def _unfinished(problem: PointProblem, state: State, gain: float, noise: float) -> bool:
+    """Whether to step: there is free energy to gain, or the cell is off, or it has just moved."""
+    strain, error = float(np.abs(state.drift.strain).max()), float(state.drift.strain_error.max())
+    off = strain > FAR * max(problem.strain_error, error)
+    just_moved = state.strained > FAR * problem.strain_error
+    return off or just_moved or gain > max(2.0 * noise, GAIN_LEFT * problem.error)
 
 
 def _with_sample(problem: PointProblem, state: State, found: Evaluated) -> State:
@@ -262,33 +296,63 @@ def _grow(problem: PointProblem, state: State, row: Course) -> State:
 def _step(problem: PointProblem, state: State, fitted: Refit, row: Course) -> State:
     """Move force constants, centroids and cell; the next sample is as large as its noise asks."""
     effective, modes = state.effective, state.modes
-    weighted = modes.vectors * np.sqrt(variances(modes, problem.at))
-    to_x = weighted / np.sqrt(modes.masses)[:, None]
-    damping = 1.0
-    if state.step:
-        before = to_x.T @ state.change @ to_x
-        damping = next_damping(state.damping, before, fitted.change)
+    fitted, reused = _with_older(problem, state, fitted)
+    to_x = amplitudes(modes, problem.at)
+    damping = state.damping
+    if state.clear:
+        damping = next_damping(state.damping, to_x.T @ state.change @ to_x, fitted.change)
     moved, bounded = stepped(modes, problem.at, effective.force_constants, fitted.change, damping)
-    cell_step = np.eye(3) + np.clip(state.drift.strain, -LARGEST_STRAIN, LARGEST_STRAIN)
-    shift = _bounded_shift(modes, problem.at, state.drift.shift)
-    cell = effective.cell @ cell_step
-    from_x = np.sqrt(modes.masses)[:, None] * modes.vectors / np.sqrt(variances(modes, problem.at))
-    enough = row.pairs * min(4.0, max(0.25, 2.0 * row.noise / problem.error))
+    strain = np.clip(state.drift.strain, -LARGEST_STRAIN, LARGEST_STRAIN)
+    cell = effective.cell @ (np.eye(3) + strain)
+    shift = _bounded_shift(modes, problem.at, state.drift.shift).reshape(-1, 3)
     after = effective._replace(
-        centroids=(effective.centroids + shift.reshape(-1, 3)) @ cell_step,
+        centroids=(effective.centroids + shift) @ (np.eye(3) + strain),
         cell=cell,
         force_constants=allowed(problem.crystal.group, cell, moved),
     )
+    from_x = modes.masses[:, None] * to_x / variances(modes, problem.at)
+    wanted = row.pairs * min(4.0, max(0.25, 2.0 * row.noise / problem.error))
+    own, fixed = state.sample, len(problem.elastic.strains) == 0
+    about = own._replace(displacements=own.displacements - shift.reshape(-1))
     return state._replace(
         effective=after,
         modes=_modes(after),
         sample=None,
-        request=_whole(problem, min(max(problem.pairs, enough), problem.most_pairs)),
+        request=_whole(problem, min(max(problem.pairs, wanted), problem.most_pairs)),
         step=state.step + 1,
         damping=damping,
         change=from_x @ fitted.change @ from_x.T,
-        course=(*state.course, row._replace(bounded=bounded, damping=damping)),
+        clear=row.gain > 10.0 * row.noise,
+        strained=float(np.abs(strain).max()),
+        older=about if fixed else None,
+        older_density=log_density(modes, problem.at, own.displacements) if fixed else None,
+        course=(*state.course, row._replace(bounded=bounded, damping=damping, reused=reused)),
     )
+
+
+def _with_older(problem: PointProblem, state: State, fitted: Refit) -> tuple[Refit, float]:
+    """Refit with the sample before as well, reweighted to the present force constants.
+
+    Its effective size (sum w)^2 / sum w^2 falls exponentially with the number of atoms and the
+    change of the force constants; below a share it is left out.
+    """
+    if state.older is None:
+        return fitted, 0.0
+    own, older = state.sample, state.older
+    density = log_density(state.modes, problem.at, older.displacements)
+    weights = np.exp(density - state.older_density - np.max(density - state.older_density))
+    weights /= weights.sum()
+    effective_size = 1.0 / float(np.sum(weights**2))
+    if effective_size < LEAST_SHARE * len(weights):
+        return fitted, 0.0
+    sizes = [float(len(own.energies)), effective_size]
+    both = combined([own, older._replace(weights=weights)], sizes)
+    phi = state.effective.force_constants
+    return refit(state.modes, problem.at, phi, both, _projection(problem, state)), effective_size
+
+
+def _projection(problem: PointProblem, state: State) -> Projection:
+    return partial(symmetrise_matrix, problem.crystal.group, state.effective.cell)
 
 
 def _bounded_shift(
