@@ -100,6 +100,7 @@ def run(sampler: Sampler, *, volume_power: int = 0, every: int = 0, **stop: Any)
         )
     ):
         state, culled = sampler.step(state)
+        spread = culled.spread
         history.add(culled)
         gauge = advance(
             gauge, culled, state, sizes=sampler.sizes, kt=criteria.kt, volume_power=volume_power

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import ase
 import ase.io
 import h5py
 import numpy as np
@@ -47,7 +48,7 @@ def small(**changes: Any) -> dict[str, Any]:
             "structures_every": 20,
             "stop": {"iterations": 12},
         },
-        "analysis": {"temperatures": [0.2, 1.0, 5], "draws": 20},
+        "analysis": {"temperatures": [0.2, 1.0, 5], "draws": 20, "quenched": 0},
     }
     return study | changes
 
@@ -140,12 +141,14 @@ def test_a_run_folder_is_complete_and_finished_once(tmp_path: Path) -> None:
         run(small(analysis={"temperatures": [0.2, 1.0, 6]}), output=tmp_path / "run", quiet=True)
 
 
-def test_pressures_come_in_one_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exchange_every", [None, 2])
+def test_pressures_come_in_one_job(tmp_path: Path, exchange_every: int | None) -> None:
+    """Ideal gas: <V> = (N + 1) kT / P, with exchanges between the pressures or without."""
     content = small(
         potential={"analytic": "ideal_gas"},
         system={
             "composition": {"Ar": 2},
-            "flexible_cell": {"pressures": [0.5, 2.0], "volume_per_atom": [1e-4, 40.0]},
+            "flexible_cell": {"pressures": [0.5, 1.0], "volume_per_atom": [1e-4, 40.0]},
         },
     )
     content["method"] |= {
@@ -155,16 +158,111 @@ def test_pressures_come_in_one_job(tmp_path: Path) -> None:
         "culled": 16,
         "extra": 0,
         "width": 16,
+        "exchange_every": exchange_every,
     }
     results = execute(parsed(content), context(tmp_path, never, never))
     found = [q for q in results.quantities if q.name == "volume" and q.conditions["kT"] == 1.0]
-    assert [q.conditions["p"] for q in found] == [0.5, 2.0]
+    assert [q.conditions["p"] for q in found] == [0.5, 1.0]
     for quantity in found:
         exact = 3 * 1.0 / quantity.conditions["p"]
         assert abs(quantity.value - exact) < 4 * quantity.error
     assert {"enthalpy", "gibbs_free_energy", "thermal_expansion", "compressibility"} <= {
         q.name for q in results.quantities
     }
+    tried, taken = (results.arrays[f"walks/p0_r0/exchanges_{name}"] for name in ("tried", "taken"))
+    assert (0 < taken < tried) if exchange_every else tried == 0
+
+
+def test_compositions_come_in_one_job(tmp_path: Path) -> None:
+    """Einstein oscillators do not look at the species: equal averages, other free energies."""
+    content = small(
+        potential={
+            "analytic": "einstein",
+            "parameters": {"sites": [[0.0] * 3] * 3, "units": "reduced"},
+        },
+    )
+    content["system"] = {
+        "compositions": [{"Ar": 3}, {"Ar": 2, "Kr": 1}],
+        "sphere": {"radius": 2.0, "about": "fixed_centre"},
+    }
+    content["method"] |= {"repeats": 1, "moves": [{"name": "atom"}, {"name": "swap"}]}
+    results = execute(parsed(content), context(tmp_path, never, never))
+    found = {
+        q.conditions["composition"]: q.value
+        for q in results.quantities
+        if q.name == "free_energy" and q.conditions["kT"] == 1.0
+    }
+    assert set(found) == {"Ar3", "Ar2Kr"} and found["Ar3"] != found["Ar2Kr"]
+    assert results.arrays["dead/p0_r0/value"].shape == results.arrays["dead/p1_r0/value"].shape
+
+
+def test_semi_grand_fractions_follow_the_chemical_potential(tmp_path: Path) -> None:
+    """Where the energy does not look at the species, each atom is Kr with 1 / (1 + e^-mu/kT)."""
+    content = small(
+        potential={
+            "analytic": "einstein",
+            "parameters": {"sites": [[0.0] * 3] * 3, "units": "reduced"},
+        },
+    )
+    content["system"]["chemical_potentials"] = {"Ar": 0.0, "Kr": 0.5}
+    content["method"] |= {
+        "walkers": 128,
+        "culled": 32,
+        "extra": 0,
+        "width": 32,
+        "rounds": 8,
+        "repeats": 1,
+        "structures_every": 1,
+        "stop": {"remaining_evidence": 1e-3},
+    }
+    arrays = execute(parsed(content), context(tmp_path, never, never)).arrays
+    kt, fraction = arrays["curves/0/temperature"], arrays["curves/0/fraction_Kr"]
+    exact = 1.0 / (1.0 + np.exp(-0.5 / kt))
+    assert np.all(np.abs(fraction - exact) < 3.5 * arrays["curves/0/fraction_Kr_error"])
+    assert fraction[0] - fraction[-1] > 0.1
+    log_z = arrays["curves/0/log_partition_function"] - 3 * np.log(1.0 + np.exp(0.5 / kt))
+    per_atom = 1.5 * np.log(2.0 * np.pi * kt)  # int dr e^(-r^2 / 2 kT)
+    wide = kt < 0.5  # beyond, the sphere cuts the Gaussian
+    error = arrays["curves/0/log_partition_function_error"]
+    assert np.all(np.abs(log_z - 3 * per_atom)[wide] < 3.5 * error[wide])
+
+
+def test_relaxed_configurations_fall_into_basins(tmp_path: Path) -> None:
+    """Three atoms have one minimum, the triangle of three bonds: -1 an atom."""
+    content = small(analysis={"temperatures": [0.2, 1.0, 5], "draws": 20, "quenched": 6})
+    content["method"] |= {"repeats": 1, "structures_every": 4}
+    results = execute(parsed(content), context(tmp_path, never, never))
+    arrays = results.arrays
+    assert arrays["phases/0/basin_enthalpy"][0] == pytest.approx(-1.0, abs=1e-3)
+    np.testing.assert_allclose(arrays["phases/0/basin_shares"].sum(axis=0), 1.0)
+    assert 0 < len(arrays["phases/0/quench_basin"]) <= 6
+    assert arrays["curves/0/coordination_number"].max() <= 2.0
+    frames = ase.io.read(tmp_path / "structures" / "basins.extxyz", index=":")
+    assert len(frames) == len(arrays["phases/0/basins"])
+    np.testing.assert_allclose(frames[0].get_all_distances()[0, 1:], 2 ** (1 / 6), atol=0.01)
+
+
+def test_frozen_atoms_stay(tmp_path: Path) -> None:
+    """Two atoms between the walls of a box over a third that stays."""
+    slab = ase.Atoms("Kr", positions=[[2.0, 2.0, 0.5]], cell=4 * np.eye(3), pbc=(True, True, False))
+    slab.write(tmp_path / "slab.extxyz")
+    cell = {"vectors": (4 * np.eye(3)).tolist(), "pbc": [True, True, False]}
+    content = small(potential={"analytic": "lennard_jones", "parameters": {"cutoff": 1.9}})
+    content["system"] = {
+        "composition": {"Ar": 2},
+        "cell": cell,
+        "frozen": {"file": str(tmp_path / "slab.extxyz")},
+    }
+    content["method"] |= {"repeats": 1, "stop": {"iterations": 4}}
+    results = execute(parsed(content), context(tmp_path, never, never))
+    assert results.status == "finished"
+    for frame in ase.io.read(tmp_path / "structures" / "dead.extxyz", index=":"):
+        assert frame.get_chemical_symbols() == ["Ar", "Ar", "Kr"]
+        np.testing.assert_array_equal(frame.positions[2], [2.0, 2.0, 0.5])
+        assert np.all((frame.positions[:, 2] >= 0.0) & (frame.positions[:, 2] < 4.0))
+    cell["vectors"][0][0] = 5.0
+    with pytest.raises(InputError, match=r"its cell .* is not system.cell.vectors"):
+        execute(parsed(content), context(tmp_path, never, never))
 
 
 ANY_POTENTIAL = {
@@ -189,7 +287,7 @@ def test_any_potential_is_sampled(name: str, tmp_path: Path) -> None:
     """An ASE calculator with two species; forces, a flexible cell and growing lists."""
     potential, system, method = ANY_POTENTIAL[name]
     content = small(potential=potential, system=system)
-    content["analysis"] = {"temperatures": [500.0, 3000.0, 5], "draws": 20}
+    content["analysis"] = {"temperatures": [500.0, 3000.0, 5], "draws": 20, "quenched": 0}
     content["method"] |= {"repeats": 1, "rounds": 2, "stop": {"iterations": 3}} | method
     results = execute(parsed(content), context(tmp_path, never, never))
     value = results.arrays["dead/p0_r0/value"]
@@ -209,6 +307,10 @@ def test_any_potential_is_sampled(name: str, tmp_path: Path) -> None:
         ("analysis", {"temperatures": [1.0, 0.2, 5]}, "not below"),
         ("system", {"composition": {"Xx": 3}}, "no chemical symbol"),
         ("system", {"sphere": None}, "exactly one of sphere"),
+        ("system", {"compositions": [{"Ar": 3}]}, "exactly one of composition"),
+        ("system", {"frozen": {"file": "none.extxyz"}}, "no such file"),
+        ("method", {"exchange_every": 2}, "two pressures"),
+        ("method", {"moves": [{"name": "atom"}, {"name": "identity"}]}, "chemical_potentials"),
     ],
 )
 def test_mistakes_are_answered_with_one_line(

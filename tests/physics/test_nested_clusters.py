@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nested.conftest import ATOMS, cluster, run, sampler
+from physics.parallel_tempering import parallel_tempering
 
 from thermosearch.nested.analysis import Estimate, averages, estimate, pool
 from thermosearch.nested.measures import Sphere
@@ -55,4 +56,28 @@ def test_seven_atoms_against_parallel_tempering(shared: Path, about: str) -> Non
     ):
         ours = pool(found[name])
         scores.append((ours.value - value) / np.hypot(ours.error, error))
+    assert np.abs(scores).max() < 3.5, np.round(scores, 2)
+
+
+LJ13_KT = np.array([0.15, 0.2, 0.24, 0.26, 0.27, 0.28, 0.29, 0.3, 0.32, 0.34, 0.37, 0.41, 0.46])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_thirteen_atoms_against_own_parallel_tempering() -> None:
+    """U and C_v through the melting peak of LJ13 in a sphere of 3 sigma, K = 512, default walks."""
+    reference = parallel_tempering(13, 3.0, LJ13_KT, chains=12, sweeps=30000, warm=6000, seed=1)
+    system = cluster(LennardJones(), 13, Sphere(3.0, "fixed_centre"))
+    found: dict[str, list[Estimate]] = {"energy": [], "heat_capacity": []}
+    for seed in range(4):
+        one = sampler(system, ATOMS, seed, walkers=512, culled=64, width=64, rounds=200)
+        points = run(one, kt=float(LJ13_KT[0]), remaining_evidence=1e-3).points
+        rows = averages(points, LJ13_KT, draws=100, seed=seed)
+        for name, estimates in found.items():
+            estimates.append(estimate(getattr(rows, name)))
+    scores = []
+    for name, estimates in found.items():
+        ours = pool(estimates)
+        theirs, error = (getattr(reference, name + tail) for tail in ("", "_error"))
+        scores.append((ours.value - theirs) / np.hypot(ours.error, error))
     assert np.abs(scores).max() < 3.5, np.round(scores, 2)

@@ -69,7 +69,7 @@ def thermodynamic_curves(
         curves["volume"] = Curve(over_runs("volume"), names["volume"])
         curves["thermal_expansion"] = Curve(expansion, f"1/{names['temperature_unit']}")
         curves["compressibility"] = Curve(compressibility, per_pressure)
-    if not is_relative(problem):
+    if not is_relative(problem) and not problem.system.species:
         name = "gibbs_free_energy" if free else "free_energy"
         curves[name] = Curve(_free_energies(problem, conditions, rows), names["energy"])
     return curves
@@ -136,7 +136,9 @@ def is_relative(problem: Problem) -> bool:
 
 def _log_q(problem: Problem, rows: Averages) -> Float[np.ndarray, "s t"]:
     """Logarithm of the configuration integral, or relative to the prior where that is unknown."""
-    return rows.log_z + (problem.system.measure.log_size(len(problem.system.mobile)) or 0.0)
+    system = problem.system
+    species = len(system.mobile) * np.log(max(1, len(system.species)))
+    return rows.log_z + (system.measure.log_size(len(system.mobile)) or 0.0) + species
 
 
 def _free_energies(problem: Problem, conditions: Conditions, rows: list[Averages]) -> Estimate:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from ase.data import chemical_symbols
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Configuration
@@ -147,6 +148,9 @@ def order_of(
             "steinhardt_q6": [steinhardt(bonds, 6)],
             "pair_distribution": radial_distribution(configuration, grids.edges, float(size)),
         }
+        for number in problem.system.species:
+            here = np.asarray(configuration.numbers)[problem.system.moving] == number
+            rows[f"fraction_{chemical_symbols[number]}"] = [float(np.mean(here))]
         if periodic:
             rows["powder_pattern"] = powder_pattern(configuration, grids.q, grids.q[-1] / 160.0)
         return {name: np.asarray(row) for name, row in rows.items()}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 from ase.formula import Formula
 from ase.io.formats import UnknownFileTypeError
 from jaxtyping import Float
@@ -21,6 +21,7 @@ from thermosearch.nested.measures import FixedCell, FlexibleCell, Measure, Spher
 from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.atom import AtomMove
 from thermosearch.nested.moves.galilean import GalileanMove
+from thermosearch.nested.moves.identity import IdentityMove
 from thermosearch.nested.moves.interface import Move
 from thermosearch.nested.moves.shear import ShearMove
 from thermosearch.nested.moves.stretch import StretchMove
@@ -43,6 +44,7 @@ MOVES: dict[str, type[Move]] = {
     "shear": ShearMove,
     "stretch": StretchMove,
     "swap": SwapMove,
+    "identity": IdentityMove,
 }
 MOST_IMAGES = 4
 INITIAL_ROUNDS = 10
@@ -187,12 +189,23 @@ def make_problem(study: NestedStudy) -> Problem:
     measure, cell, pbc, thinnest = _container(study, units, mobile)
     frozen = _frozen(study, cell)
     numbers = np.concatenate((compositions[0], frozen.numbers)).astype(np.int32)
-    for each in compositions:
+    may_be = [atomic_numbers[name] for name in study.system.chemical_potentials or {}]
+    for each in (*compositions, *([may_be] if may_be else [])):
         _check(potential, np.concatenate((each, frozen.numbers)), cell, pbc)
     atoms = len(numbers)
     batching = study.method.batching or _default_batching(potential)
     finder = _finder(potential, atoms, pbc, thinnest, batching)
-    system = System(potential, measure, finder, pbc, atoms, tuple(range(mobile)))
+    potentials = study.system.chemical_potentials or {}
+    system = System(
+        potential,
+        measure,
+        finder,
+        pbc,
+        atoms,
+        tuple(range(mobile)),
+        tuple(atomic_numbers[name] for name in potentials),
+        jnp.asarray(list(potentials.values()), jnp.float64) if potentials else None,
+    )
     founder = Walker(
         positions=jnp.asarray(np.concatenate((np.zeros((mobile, 3)), frozen.positions))),
         cell=jnp.asarray(cell),
@@ -346,6 +359,8 @@ def default_moves(study: NestedStudy, system: System) -> tuple[MoveSection, ...]
     moves = [MoveSection(name="atom" if system.sums_pairs else "galilean")]
     if study.system.flexible_cell is not None:
         moves += [MoveSection(name=name) for name in ("volume", "shear", "stretch")]
+    if study.system.chemical_potentials is not None:
+        moves.append(MoveSection(name="identity", count=max(1, system.atoms // 4)))
     if study.system.has_several_species:
         moves.append(MoveSection(name="swap", count=max(1, system.atoms // 4)))
     return tuple(moves)

@@ -21,7 +21,7 @@ from thermosearch.configuration import Array
 from thermosearch.nested.finders import with_capacity
 from thermosearch.nested.moves.interface import OUTCOMES
 from thermosearch.nested.spread import committee_spread
-from thermosearch.nested.streams import stream
+from thermosearch.nested.streams import stream, uniform
 from thermosearch.nested.walk import Plan, Walked, walk_all
 from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.evaluate import bucket
@@ -397,7 +397,12 @@ def draw_walkers(
         positions, cell = system.measure.draw(own, founder.cell, len(system.mobile))
         if system.has_frozen:
             positions = founder.positions.at[system.moving].set(positions)
-        walker = Walker(positions, cell, founder.numbers, jnp.zeros((), jnp.float64))
+        numbers = founder.numbers
+        if system.species:
+            share = uniform(stream(seed, 0xFFFFFFFE, slot), (len(system.mobile),))
+            drawn = jnp.asarray(system.species)[(share * len(system.species)).astype(jnp.int32)]
+            numbers = numbers.at[system.moving].set(drawn.astype(jnp.int32))
+        walker = Walker(positions, cell, numbers, jnp.zeros((), jnp.float64))
         batch = jax.tree.map(lambda a: jnp.asarray(a)[..., None], walker)
         energy, _ = system.energy(batch)
         return walker._replace(energy=energy[0])

@@ -1,6 +1,6 @@
 """The study file of nested sampling: what the user writes, checked."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from ase.data import atomic_numbers
 from pydantic import (
@@ -15,6 +15,8 @@ from pydantic import (
 
 from thermosearch.potentials.section import PotentialSection
 from thermosearch.runtime.study import InputFile, RunSection, StrictModel
+
+Number = TypeVar("Number", int, float)
 
 
 class SphereSection(StrictModel):
@@ -89,7 +91,7 @@ class FrozenSection(StrictModel):
     file: InputFile
 
 
-def _known(composition: dict[str, int]) -> dict[str, int]:
+def _known(composition: dict[str, Number]) -> dict[str, Number]:
     unknown = [name for name in composition if name not in atomic_numbers or name == "X"]
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no chemical symbol")
@@ -109,6 +111,9 @@ class SystemSection(StrictModel):
         Chemical symbols and numbers of atoms.
     compositions : tuple of such dicts
         Instead: several compositions of equally many atoms, each sampled at every pressure.
+    chemical_potentials : dict of str to float or None
+        Semi-grand: mobile atoms change between these species, two or more, at these chemical
+        potentials, eV, without their kinetic parts; the composition then only counts the atoms.
     frozen : FrozenSection or None
         Atoms that come on top and do not move; in a cell of constant volume.
     """
@@ -118,6 +123,9 @@ class SystemSection(StrictModel):
     sphere: SphereSection | None = None
     cell: CellSection | None = None
     flexible_cell: FlexibleCellSection | None = None
+    chemical_potentials: (
+        Annotated[dict[str, float], Field(min_length=2), AfterValidator(_known)] | None
+    ) = None
     frozen: FrozenSection | None = None
 
     @model_validator(mode="after")
@@ -127,6 +135,8 @@ class SystemSection(StrictModel):
         counts = sorted({len(numbers) for numbers in self.all_numbers})
         if len(counts) > 1:
             raise ValueError(f"compositions of {counts} atoms: all need equally many")
+        if self.chemical_potentials is not None and self.compositions is not None:
+            raise ValueError("chemical_potentials choose the composition: give one composition")
         if self.frozen is not None and self.cell is None:
             raise ValueError("frozen atoms need [system.cell]")
         return self
@@ -152,6 +162,8 @@ class SystemSection(StrictModel):
     @property
     def has_several_species(self) -> bool:
         """Whether there is something to swap in any composition."""
+        if self.chemical_potentials is not None:
+            return True
         return any(len(set(numbers)) > 1 for numbers in self.all_numbers)
 
 
@@ -163,12 +175,12 @@ class MoveSection(StrictModel):
     name : str
         "atom": a sweep of single-atom displacements; "all_atoms": one displacement of all;
         "galilean": a flight of 8 steps reflected at the contour (uses forces); "volume", "shear",
-        "stretch": of a flexible cell; "swap": of two species.
+        "stretch": of a flexible cell; "swap": of two species; "identity": of one atom's species.
     count : int
         Applications in a round.
     """
 
-    name: Literal["atom", "all_atoms", "galilean", "volume", "shear", "stretch", "swap"]
+    name: Literal["atom", "all_atoms", "galilean", "volume", "shear", "stretch", "swap", "identity"]
     count: PositiveInt = 1
 
 
@@ -235,7 +247,7 @@ class MethodSection(StrictModel):
     walkers: PositiveInt = 128
     culled: PositiveInt = 32
     extra: NonNegativeInt = 0
-    rounds: PositiveInt = 100
+    rounds: PositiveInt = 200
     moves: tuple[MoveSection, ...] | None = None
     width: PositiveInt = 32
     batching: Literal["lanes", "loop"] | None = None
@@ -312,6 +324,8 @@ class NestedStudy(StrictModel):
             raise ValueError(f"method.moves: {sorted(cell_moves)} need [system.flexible_cell]")
         if "swap" in names and not self.system.has_several_species:
             raise ValueError('method.moves: "swap" needs two species')
+        if names and ("identity" in names) != (self.system.chemical_potentials is not None):
+            raise ValueError('method.moves: "identity" goes with system.chemical_potentials')
         if names and not names & {"atom", "all_atoms", "galilean"}:
             raise ValueError("method.moves: none of them moves an atom")
         if names and self.system.flexible_cell is not None and "volume" not in names:

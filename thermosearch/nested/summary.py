@@ -69,8 +69,7 @@ def summarise(
         arrays |= curve_arrays(problem, conditions, curves, f"curves/{index}")
         arrays |= phase_arrays(problem, phases, f"phases/{index}")
         warnings += _doubts(study, problem, conditions, phases)
-    quantities += state_transitions(problem, transitions)
-    quantities += state_slopes(problem, rows, transitions)
+    first = [*state_transitions(problem, transitions), *state_slopes(problem, rows, transitions)]
     arrays |= diagram_arrays(problem, transitions)
     for course in courses:
         arrays |= _run_arrays(problem, course)
@@ -80,7 +79,7 @@ def summarise(
     return Results(
         engine="nested",
         status="finished",
-        quantities=quantities,
+        quantities=first + quantities,
         structures=structures,
         evaluations=sum(course.state.evaluations for course in courses),
         arrays=arrays,

@@ -64,6 +64,10 @@ class System(eqx.Module):
         How many there are.
     mobile : tuple of int
         Those that move; the others are frozen.
+    species : tuple of int
+        Atomic numbers that mobile atoms may change between; none where each keeps its own.
+    chemical_potentials : (species,) float64 or None
+        Of these; the contour is then on the value less sum_s mu_s N_s.
     """
 
     potential: Potential
@@ -72,6 +76,8 @@ class System(eqx.Module):
     pbc: tuple[bool, bool, bool] = eqx.field(static=True)
     atoms: int = eqx.field(static=True)
     mobile: tuple[int, ...] = eqx.field(static=True)
+    species: tuple[int, ...] = eqx.field(static=True, default=())
+    chemical_potentials: Float[Array, " species"] | None = None
 
     def configuration(self, walker: Walker) -> Configuration:
         """One walker, without an axis of its own, as potentials know it."""
@@ -84,8 +90,17 @@ class System(eqx.Module):
         )
 
     def value(self, walker: Walker) -> Float[Array, "*w"]:
-        """Return what the contours bound: energy, or enthalpy where the cell is free."""
-        return self.measure.value(walker.energy, walker.cell)
+        """Return what the contours bound: energy, or enthalpy where the cell is free.
+
+        Where species change, sum_s mu_s N_s of the mobile atoms is taken off.
+        """
+        value = self.measure.value(walker.energy, walker.cell)
+        if self.chemical_potentials is None:
+            return value
+        numbers = walker.numbers[self.moving]
+        for number, potential in zip(self.species, self.chemical_potentials, strict=True):
+            value = value - potential * jnp.sum(numbers == number, axis=0, dtype=jnp.float64)
+        return value
 
     def energy(self, walker: Walker) -> tuple[Float[Array, "*w"], Int[Array, "*w"]]:
         """Energies of the walkers where they stand, and the neighbour slots that took."""

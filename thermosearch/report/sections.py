@@ -27,6 +27,13 @@ from thermosearch.report.figures.phases import (
     pattern_figures,
     share_figures,
 )
+from thermosearch.report.figures.search import (
+    environment_figures,
+    height_figure,
+    population_figures,
+    success_figures,
+    surface_diagram_figures,
+)
 from thermosearch.report.figures.spread import (
     Levels,
     calibration_figures,
@@ -92,6 +99,30 @@ def convergence(run: Run) -> Section:
     figures = convergence_figures(run.convergence, run.annotations)
     missing = "The run holds no convergence curves."
     return Section("convergence", "Convergence", _gallery(figures, missing))
+
+
+def success(run: Run) -> Section:
+    """Share of the seeds that have succeeded against calls, engine by engine."""
+    missing = "The run holds no first hits."
+    return Section("success", "Success", _gallery(success_figures(run.success), missing))
+
+
+def population(run: Run) -> Section:
+    """Energies of all individuals, heights of the best surface, surroundings of its atoms."""
+    best = run.structures[:1]
+    figures = [
+        *population_figures(run.convergence, run.annotations),
+        *(height_figure(each.atoms, each.label) for each in best if "layer_group" in each.facts),
+        *environment_figures(run.environments, run.annotations),
+    ]
+    return Section("population", "Population", _gallery(figures, "There are no individuals."))
+
+
+def surface_diagram(run: Run) -> Section:
+    """Surface free energies along the axis of the study."""
+    figures = surface_diagram_figures(run.surface_diagram, run.annotations)
+    missing = "The run holds no surface free energies."
+    return Section("diagram", "Surface phase diagram", _gallery(figures, missing))
 
 
 def structures(run: Run) -> Section:

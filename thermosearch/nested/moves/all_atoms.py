@@ -4,7 +4,7 @@ import equinox as eqx
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Move, Trial, decide
+from thermosearch.nested.moves.interface import Move, Trial, try_proposal
 from thermosearch.nested.streams import Stream, symmetric
 from thermosearch.nested.walker import System, Walker
 
@@ -40,7 +40,5 @@ class AllAtomsMove(Move):
     ) -> tuple[Trial, tuple[()]]:
         """Displace all mobile atoms."""
         moved = walker._replace(positions=walker.positions + system.on_mobile(task[1]))
-        energy, needed = system.energy(moved)
         allowed = system.holds_atoms(moved)
-        proposed = moved._replace(energy=energy)
-        return decide(system, walker, proposed, limit, allowed=allowed, needed=needed), memory
+        return try_proposal(system, walker, moved, limit, allowed=allowed), memory

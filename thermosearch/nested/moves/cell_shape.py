@@ -4,7 +4,7 @@ from jaxtyping import Float
 
 from thermosearch.configuration import Array
 from thermosearch.nested.measures import to_cartesian, to_fractional
-from thermosearch.nested.moves.interface import Trial, decide
+from thermosearch.nested.moves.interface import Trial, try_proposal
 from thermosearch.nested.walker import System, Walker
 
 
@@ -15,6 +15,4 @@ def try_cell(
     fractional = to_fractional(walker.positions, walker.cell)
     proposed = walker._replace(positions=to_cartesian(fractional, cell), cell=cell)
     allowed = system.measure.holds_cell(cell)
-    energy, needed = system.energy(proposed)
-    proposed = proposed._replace(energy=energy)
-    return decide(system, walker, proposed, limit, allowed=allowed, needed=needed)
+    return try_proposal(system, walker, proposed, limit, allowed=allowed)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import OUTCOMES, Move, Trial, decide
+from thermosearch.nested.moves.interface import OUTCOMES, Move, Trial, try_proposal
 from thermosearch.nested.streams import Stream, normal
 from thermosearch.nested.walker import System, Walker
 
@@ -51,10 +51,8 @@ class GalileanMove(Move):
         """Fly one step; `memory` is the velocity."""
         velocity = memory
         ahead = walker._replace(positions=walker.positions + velocity)
-        energy, needed = system.energy(ahead)
-        ahead = ahead._replace(energy=energy)
         allowed = system.holds_atoms(ahead)
-        straight = decide(system, walker, ahead, limit, allowed=allowed, needed=needed)
+        straight = try_proposal(system, walker, ahead, limit, allowed=allowed)
 
         # Only the contour mirrors. Where the container or a NaN stops the flight there is no
         # normal: turning round is as reversible.
@@ -92,8 +90,6 @@ def _reflect(
     upward = gradient / jnp.maximum(steepness, 1e-300)
     mirrored = velocity - 2.0 * jnp.sum(upward * velocity, axis=(0, 1)) * upward
     aside = ahead._replace(positions=ahead.positions + mirrored)
-    energy, more = system.energy(aside)
-    aside = aside._replace(energy=energy)
     allowed = mirrors & system.holds_atoms(aside)
-    needed = jnp.maximum(needed, more)
-    return decide(system, walker, aside, limit, allowed=allowed, needed=needed), mirrored
+    bounced = try_proposal(system, walker, aside, limit, allowed=allowed)
+    return bounced._replace(needed=jnp.maximum(needed, bounced.needed)), mirrored

@@ -107,6 +107,20 @@ class Move(eqx.Module):
         """
 
 
+def try_proposal(
+    system: System,
+    walker: Walker,
+    proposed: Walker,
+    limit: Float[Array, "*w"],
+    *,
+    allowed: Bool[Array, "*w"],
+) -> Trial:
+    """Compute the energy of a proposal and take it or not; arguments as of `decide`."""
+    energy, needed = system.energy(proposed)
+    proposed = proposed._replace(energy=energy)
+    return decide(system, walker, proposed, limit, allowed=allowed, needed=needed)
+
+
 def decide(
     system: System,
     walker: Walker,

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Move, Trial, decide
+from thermosearch.nested.moves.interface import Move, Trial, try_proposal
 from thermosearch.nested.streams import Stream, uniform
 from thermosearch.nested.walker import System, Walker
 
@@ -48,8 +48,6 @@ class SwapMove(Move):
         first, second = walker.numbers[pair[0], row], walker.numbers[pair[1], row]
         numbers = walker.numbers.at[pair[0], row].set(second).at[pair[1], row].set(first)
         moved = walker._replace(numbers=numbers)
-        energy, needed = system.energy(moved)
-        proposed = moved._replace(energy=energy)
         allowed = jnp.ones(limit.shape, bool)
-        trial = decide(system, walker, proposed, limit, allowed=allowed, needed=needed)
+        trial = try_proposal(system, walker, moved, limit, allowed=allowed)
         return trial._replace(tally=jnp.where(first == second, 0, trial.tally)), memory

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Move, Trial, decide
+from thermosearch.nested.moves.interface import Move, Trial, try_proposal
 from thermosearch.nested.streams import Stream, fold, symmetric, uniform
 from thermosearch.nested.walker import System, Walker
 
@@ -44,10 +44,8 @@ class VolumeMove(Move):
         change, drawn = task[1]
         scale = jnp.exp(change / 3.0)
         moved = walker._replace(positions=walker.positions * scale, cell=walker.cell * scale)
-        energy, needed = system.energy(moved)
         power = float(system.measure.volume_power + 1)
         allowed = system.measure.holds_cell(moved.cell)
-        proposed = moved._replace(energy=energy)
         # A refusal by the prior counts as one by the contour: both shrink with the step.
         barrier = jnp.where(drawn < power * change, limit, -jnp.inf)
-        return decide(system, walker, proposed, barrier, allowed=allowed, needed=needed), memory
+        return try_proposal(system, walker, moved, barrier, allowed=allowed), memory

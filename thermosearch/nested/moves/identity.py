@@ -1,0 +1,52 @@
+"""Change of the species of an atom."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from thermosearch.configuration import Array
+from thermosearch.nested.moves.interface import Move, Trial, try_proposal
+from thermosearch.nested.streams import Stream, uniform
+from thermosearch.nested.walker import System, Walker
+
+
+class IdentityMove(Move):
+    """A mobile atom drawn at random becomes one of the other species of the system.
+
+    Every species is as likely in the prior, atom by atom; the chemical potentials are in the
+    contour. It has no step size.
+    """
+
+    name: str = eqx.field(static=True, default="identity")
+    largest: float = eqx.field(static=True, default=1.0)
+    target: float = eqx.field(static=True, default=0.0)
+
+    def attempts(self, system: System) -> int:
+        """One."""
+        return 1
+
+    def prepare(
+        self, system: System, step: Float[Array, ""], own: Stream
+    ) -> tuple[tuple[()], Float[Array, "1 2 *w"]]:
+        """Numbers that choose the atom and what it becomes."""
+        return (), uniform(own, (1, 2))
+
+    def attempt(
+        self,
+        system: System,
+        walker: Walker,
+        limit: Float[Array, "*w"],
+        task: tuple[Int[Array, ""], Float[Array, " 2 *w"]],
+        memory: tuple[()],
+    ) -> tuple[Trial, tuple[()]]:
+        """Try one change."""
+        species = jnp.asarray(system.species, jnp.int32)
+        counts = np.asarray([[len(system.mobile)], [len(species) - 1]], np.float64)
+        drawn = (task[1] * counts).astype(jnp.int32)
+        atom, row = jnp.asarray(system.moving)[drawn[0]], jnp.arange(drawn.shape[1])
+        present = jnp.argmax(walker.numbers[atom, row] == species[:, None], axis=0)
+        other = (present + 1 + drawn[1]) % len(species)
+        moved = walker._replace(numbers=walker.numbers.at[atom, row].set(species[other]))
+        allowed = jnp.ones(limit.shape, bool)
+        return try_proposal(system, walker, moved, limit, allowed=allowed), memory
