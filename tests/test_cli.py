@@ -61,7 +61,8 @@ def test_new_prints_a_template_that_is_a_valid_study(
     text = capsys.readouterr().out
     assert "#" in text
     Path("study.toml").write_text(text)
-    Path("reference.extxyz").touch()
+    for name in ("reference", "ideal", "reconstructed", "bulk"):
+        Path(f"{name}.extxyz").touch()
     parsed, given, _ = load_study("study.toml")
     assert given.kind == kind
     assert parsed.kind == kind
@@ -95,7 +96,8 @@ def test_every_commented_key_of_a_template_exists(
     cli.main(["new", kind])
     studies = without_comment_mark(capsys.readouterr().out.splitlines())
     assert studies
-    Path("reference.extxyz").touch()
+    for name in ("reference", "ideal", "reconstructed", "bulk"):
+        Path(f"{name}.extxyz").touch()
     for study in studies:
         Path("study.toml").write_text(study)
         try:

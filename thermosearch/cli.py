@@ -27,6 +27,7 @@ resumable, 130 interrupted twice. Parallel: mpiexec -n 4 thermosearch search stu
 _RUNS = {
     "train": "train a neural force field on reference data",
     "search": "search the structure a surface adopts",
+    "surface": "surface free energies against temperature, pressure and chemical potential",
     "nested": "sample partition functions and phase diagrams",
     "harmonic": "free energies, thermal expansion and transitions of crystals",
 }

@@ -70,6 +70,12 @@ ENGINES: Mapping[str, Engine] = {
         "thermosearch.nested.execute:execute",
         "thermosearch.nested",
     ),
+    "surface": Engine(
+        "thermosearch.search.surfaces.study:SurfaceStudy",
+        "thermosearch.search.surfaces.execute:execute",
+        "thermosearch.search.surfaces",
+        "thermosearch.search.surfaces.execute:check",
+    ),
     "harmonic": Engine(
         "thermosearch.harmonic.study:HarmonicStudy",
         "thermosearch.harmonic.execute:execute",

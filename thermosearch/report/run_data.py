@@ -73,6 +73,10 @@ class Run:
         Of nested sampling: thermodynamics of every pressure, points and walks of every run.
     phases, diagram : mapping of str to arrays
         Of nested sampling: what weighs at every pressure; its table `transitions`.
+    success, surface_diagram : mapping of str to arrays
+        Of a search: first hits of every engine; surface free energies of every slab.
+    environments : mapping of str to array
+        Map of the surroundings of atoms found, over those of the training data.
     thermal, bands, dos, iterations : mapping of str to arrays
         Of effective harmonic potentials, by phase and pressure: series against temperature,
         phonons, and the course of the loops.
@@ -97,6 +101,9 @@ class Run:
     curves: Mapping[str, Arrays] = field(default_factory=dict)
     dead: Mapping[str, Arrays] = field(default_factory=dict)
     walks: Mapping[str, Arrays] = field(default_factory=dict)
+    success: Mapping[str, Arrays] = field(default_factory=dict)
+    surface_diagram: Mapping[str, Arrays] = field(default_factory=dict)
+    environments: Arrays = field(default_factory=dict)
     thermal: Mapping[str, Arrays] = field(default_factory=dict)
     bands: Mapping[str, Arrays] = field(default_factory=dict)
     dos: Mapping[str, Arrays] = field(default_factory=dict)
@@ -156,6 +163,9 @@ def read_run(folder: Path) -> Run:
         walks=_grouped(arrays, "walks"),
         phases=_grouped(arrays, "phases"),
         diagram=_grouped(arrays, "diagram"),
+        success=_grouped(arrays, "success"),
+        surface_diagram=_grouped(arrays, "surface_diagram"),
+        environments=_below(arrays, "environments"),
         thermal=_grouped(arrays, "thermal"),
         bands=_grouped(arrays, "bands"),
         dos=_grouped(arrays, "dos"),

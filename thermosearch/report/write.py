@@ -20,9 +20,16 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "search": (
         partial(sections.results, headline=SURFACE_HEADLINE),
         sections.structures,
+        sections.success,
         sections.convergence,
+        sections.population,
         sections.spread,
         sections.parity,
+        sections.provenance,
+    ),
+    "surface": (
+        sections.results,
+        sections.surface_diagram,
         sections.provenance,
     ),
     "nested": (

@@ -1,5 +1,6 @@
 """Founders built from a study: slabs, cuts, overlayers, clusters, crystals, files."""
 
+import math
 from pathlib import Path
 
 import ase.build
@@ -69,13 +70,15 @@ def with_overlayer(founder: Configuration, overlayer: OverlayerSection) -> Confi
 
 def _slab(slab: SlabSection, lattice_parameter: float) -> Atoms:
     builder = getattr(ase.build, slab.surface)
-    atoms = builder(
-        slab.element,
-        size=(*slab.repeat, slab.layers),
-        a=lattice_parameter,
-        vacuum=0.5 * slab.vacuum,
-    )
+    # ASE ends a (111) slab of even layers within bilayers, three bonds cut an atom; without its
+    # outermost layers it ends between them, one bond cut.
+    extra = 1 if slab.surface == "diamond111" else 0
+    size = (*slab.repeat, slab.layers + 2 * extra)
+    atoms = builder(slab.element, size=size, a=lattice_parameter, vacuum=0.5 * slab.vacuum)
+    atoms = atoms[extra * math.prod(slab.repeat) : len(atoms) - extra * math.prod(slab.repeat)]
+    atoms.center(vacuum=0.5 * slab.vacuum, axis=2)
     atoms.pbc = (True, True, False)
+    atoms.info = {}
     return atoms
 
 

@@ -85,14 +85,15 @@ class Strategy:
         """Condition number of the covariance."""
         return float(self._cma.condition_number)
 
-    @property
-    def stagnation(self) -> int:
-        """Generations since the lowest value was last improved (by more than 1e-6)."""
+    def stagnation(self, improvement: float) -> int:
+        """Count the generations since the lowest value was last improved by more than this."""
         lowest, since = np.inf, 0
         for _, values in self._told:
             best = np.min(values[np.isfinite(values)], initial=np.inf)
-            since = 0 if best < lowest - 1e-6 else since + 1
-            lowest = min(lowest, best)
+            if best < lowest - improvement:
+                lowest, since = best, 0
+            else:
+                since += 1
         return since
 
     def ask(self) -> Float[np.ndarray, "lambda d"]:

@@ -16,14 +16,16 @@ class CmaSection(StrictModel):
 
     Attributes
     ----------
-    restart : {"none", "ipop", "bipop"}
+    restart : {"none", "same", "ipop", "bipop"}
         What a strategy that has converged does: stop, begin anew from another random start
-        with twice the population (Auger, Hansen, CEC 2005), or alternate that with small ones
-        (Hansen, GECCO BBOB 2009).
+        with the same population or twice as many (Auger, Hansen, CEC 2005), or alternate large
+        and small ones (Hansen, GECCO BBOB 2009).
     step_tolerance : float
         It has converged when its step is below this, A, ...
     stagnation : int
-        ... or has not improved for this many generations.
+        ... or has not improved for this many generations ...
+    improvement : float
+        ... by more than this, eV of the cell, ...
     condition : float
         ... or when the condition number of the covariance is above this.
     align : bool
@@ -36,9 +38,10 @@ class CmaSection(StrictModel):
         Generations between migrations.
     """
 
-    restart: Literal["none", "ipop", "bipop"] = "none"
+    restart: Literal["none", "same", "ipop", "bipop"] = "none"
     step_tolerance: PositiveFloat = 1e-3
     stagnation: PositiveInt = 30
+    improvement: PositiveFloat = 1e-3
     condition: PositiveFloat = 1e14
     align: bool = False
     islands: PositiveInt = 1

@@ -100,18 +100,16 @@ class CmaSearch:
         rules = self._setup.method.cma
         return self._strategy.generation > 0 and (
             self._strategy.step_size < rules.step_tolerance
-            or self._strategy.stagnation >= rules.stagnation
+            or self._strategy.stagnation(rules.improvement) >= rules.stagnation
             or self._strategy.condition > rules.condition
         )
 
     def _restart(self) -> None:
         self._restarts += 1
-        small = (
-            self._setup.method.cma.restart == "bipop"
-            and self._spent["small"] < self._spent["large"]
-        )
+        rule = self._setup.method.cma.restart
+        small = rule == "bipop" and self._spent["small"] < self._spent["large"]
         self._regime = "small" if small else "large"
-        self._doublings += not small
+        self._doublings += rule != "same" and not small
         self._strategy = self._begin()
 
     def _begin(self) -> Strategy:

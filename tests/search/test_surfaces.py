@@ -1,0 +1,183 @@
+"""Surface free energies: exact Stillinger-Weber cuts, tabulated oxygen, crossings by hand."""
+
+import math
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, diamond100, diamond111
+
+import thermosearch
+from thermosearch.configuration import from_ase
+from thermosearch.potentials.einstein import EinsteinCrystal
+from thermosearch.runtime.errors import InputError
+from thermosearch.runtime.results import Results
+from thermosearch.search.surfaces.gamma import (
+    Slab,
+    above_hull,
+    chemical_potentials,
+    surface_free_energy,
+    transitions,
+)
+from thermosearch.search.surfaces.gases import gas_free_energy
+from thermosearch.search.surfaces.phonons import harmonic_free_energy, mode_energies
+from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A2_IN_J_PER_M2
+
+A0 = 2 ** (1 / 6) * 2.0951 * 4 / math.sqrt(3)
+EPSILON = 2.1683
+
+
+def slab(builder: object, layers: int) -> Atoms:
+    atoms = builder("Si", size=(1, 2, layers), a=A0, vacuum=6.0)
+    return Atoms(atoms, pbc=(True, True, False), info={})
+
+
+def run(tmp_path: Path, slabs: list[dict], **conditions: object) -> Results:
+    ase.io.write(tmp_path / "bulk.extxyz", bulk("Si", "diamond", A0, cubic=True))
+    study = {
+        "kind": "surface",
+        "potential": {"analytic": "stillinger_weber"},
+        "slabs": slabs,
+        "reservoirs": [{"file": str(tmp_path / "bulk.extxyz"), "element": "Si"}],
+        "conditions": {"range": {"first": -1.0, "last": 0.5, "count": 16}} | conditions,
+        "run": {"precision": "float64"},
+    }
+    return thermosearch.run(study, output=tmp_path / "run", quiet=True)
+
+
+def gamma(results: Results, phase: str, at: float) -> float:
+    """In eV a 1x1 cell is for the caller; here J/m^2 to eV/A^2."""
+    (found,) = [
+        q.value
+        for q in results.quantities
+        if q.name == "surface_free_energy"
+        and q.conditions["phase"] == phase
+        and q.conditions["delta_mu_eV"] == at
+    ]
+    return found / EV_PER_A2_IN_J_PER_M2
+
+
+def test_cuts_cost_half_an_epsilon_a_bond_on_either_face(tmp_path: Path) -> None:
+    # Dangling bonds a 1x1 cell: (100) two, (111) one between bilayers (shuffle), three within
+    # (glide). ASE's (111) slab of even layers has two glide faces, of odd ones one of each.
+    for name, builder, layers in (
+        ("100", diamond100, 8),
+        ("glide", diamond111, 8),
+        ("mixed", diamond111, 9),
+    ):
+        ase.io.write(tmp_path / f"{name}.extxyz", slab(builder, layers))
+    results = run(
+        tmp_path,
+        [
+            {"label": "100", "file": str(tmp_path / "100.extxyz")},
+            {"label": "glide", "file": str(tmp_path / "glide.extxyz")},
+            {
+                "label": "shuffle",
+                "file": str(tmp_path / "mixed.extxyz"),
+                "other_face": str(tmp_path / "glide.extxyz"),
+            },
+        ],
+        range={"first": 0.0, "last": 0.5, "count": 11},
+    )
+    square, triangle = A0**2 / 2, A0**2 * math.sqrt(3) / 4
+    assert gamma(results, "100", 0.0) * square == pytest.approx(EPSILON, abs=1e-4)
+    assert gamma(results, "shuffle", 0.0) * triangle == pytest.approx(EPSILON / 2, abs=1e-4)
+    assert gamma(results, "glide", 0.0) * triangle == pytest.approx(1.5 * EPSILON, abs=1e-4)
+
+
+def test_an_adatom_pays_from_where_its_energy_is_matched(tmp_path: Path) -> None:
+    clean = slab(diamond111, 8)[2:-2]
+    covered = clean.copy()
+    covered += Atoms("Si", positions=[clean.positions[-1] + [0.0, 0.0, A0 * math.sqrt(3) / 4]])
+    for name, atoms in (("clean", clean), ("covered", covered)):
+        ase.io.write(tmp_path / f"{name}.extxyz", atoms)
+    results = run(
+        tmp_path,
+        [
+            {"label": "clean", "file": str(tmp_path / "clean.extxyz")},
+            {
+                "label": "covered",
+                "file": str(tmp_path / "covered.extxyz"),
+                "other_face": str(tmp_path / "clean.extxyz"),
+                "energy_error": 0.02,
+            },
+        ],
+        range={"first": -6.0, "last": 6.0, "count": 25},
+    )
+    # One atom more on two 1x1 cells, bonded once: E rises by -epsilon + half a bond less.
+    (transition,) = [q for q in results.quantities if q.name == "transition_chemical_potential"]
+    assert (transition.conditions["below"], transition.conditions["above"]) == ("clean", "covered")
+    difference = gamma(results, "covered", -6.0) - gamma(results, "clean", -6.0)
+    area = A0**2 * math.sqrt(3) / 2
+    assert transition.value == pytest.approx(difference * area - 6.0, abs=1e-9)
+    assert transition.value == pytest.approx(EPSILON, abs=1e-3), (
+        "one bond won of the two an atom of the bulk has"
+    )
+    assert transition.error == pytest.approx(0.02, rel=1e-6)
+
+
+def test_oxygen_is_that_of_the_table() -> None:
+    # Reuter and Scheffler, Phys. Rev. B 65, 035406 (2001), table II: 1 atm, eV an atom.
+    table = {100: -0.08, 300: -0.27, 500: -0.50, 700: -0.73, 1000: -1.10}
+    for temperature, potential in table.items():
+        found = 0.5 * gas_free_energy("O2", float(temperature), 1.01325)
+        assert found == pytest.approx(potential, abs=0.011)
+    # Ten times the pressure: k T ln 10 a molecule.
+    gain = gas_free_energy("O2", 600.0, 10.0) - gas_free_energy("O2", 600.0, 1.0)
+    assert gain == pytest.approx(BOLTZMANN_EV_PER_K * 600.0 * math.log(10.0), rel=1e-9)
+
+
+def test_an_oxide_and_its_gas_fix_both_potentials() -> None:
+    # TiO2 with g = -27, O2 with g = -10: mu_O = -5, mu_Ti = -17.
+    found = chemical_potentials(np.array([[2.0, 1.0], [2.0, 0.0]]), np.array([-27.0, -10.0]))
+    np.testing.assert_allclose(found, [-5.0, -17.0])
+    with pytest.raises(InputError, match="2 phases for 2 elements"):
+        chemical_potentials(np.array([[2.0, 1.0], [4.0, 2.0]]), np.array([-27.0, -54.0]))
+
+
+def test_a_symmetric_slab_shares_its_excess_between_its_faces() -> None:
+    slab = Slab(np.array([4, 3]), 10.0, -50.0, 0.0, np.zeros(0))
+    assert surface_free_energy(slab, np.array([-5.0, -12.0]), 1.0) == pytest.approx(7.0 / 20.0)
+
+
+def test_crossings_and_their_errors() -> None:
+    axis = np.linspace(0.0, 2.0, 9)
+    gammas = np.stack([1.0 + 0.0 * axis, 1.55 - 0.5 * axis, 2.0 + axis])
+    (found,) = transitions(axis, gammas, np.array([0.03, 0.04, 0.0]))
+    assert (found.below, found.above) == (0, 1)
+    assert found.position == pytest.approx(1.1)
+    assert found.error == pytest.approx(0.05 / 0.5)
+
+
+def test_the_hull_keeps_what_some_potential_makes_stable() -> None:
+    excess = np.array([0.0, 1.0, 2.0, 1.0])
+    gammas = np.array([1.0, 0.7, 0.8, 1.2])
+    np.testing.assert_allclose(above_hull(excess, gammas), [0.0, 0.0, 0.0, 0.5])
+    raised = np.array([1.0, 0.95, 0.8, 1.2])
+    np.testing.assert_allclose(above_hull(excess, raised), [0.0, 0.05, 0.0, 0.3])
+
+
+def test_vibrations_of_an_einstein_crystal() -> None:
+    crystal = from_ase(bulk("Si", "diamond", A0, cubic=True))
+    potential = EinsteinCrystal(np.asarray(crystal.positions), spring=3.0, units="eV")
+    mobile = np.arange(8) < 3
+    energies = mode_energies(potential, crystal, mobile)
+    # h-bar sqrt(k / m): 64.654 meV for 1 eV/A^2 and 1 amu (CODATA).
+    np.testing.assert_allclose(energies, 0.0646541 * math.sqrt(3.0 / 28.085), rtol=1e-4)
+    assert len(energies) == 9
+    cold = harmonic_free_energy(energies, 1.0)
+    assert cold == pytest.approx(0.5 * energies.sum(), rel=1e-9)
+    thermal = BOLTZMANN_EV_PER_K * 5000.0
+    hot = harmonic_free_energy(energies, 5000.0)
+    assert hot == pytest.approx(thermal * np.log(energies / thermal).sum(), rel=1e-3)
+
+
+def test_wrong_reservoirs_are_named(tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "slab.extxyz", slab(diamond100, 4))
+    entry = {"label": "a", "file": str(tmp_path / "slab.extxyz")}
+    with pytest.raises(InputError, match="every label may be used once"):
+        run(tmp_path, [entry, entry])
+    with pytest.raises(InputError, match="needs one reservoir with `element`"):
+        run(tmp_path, [entry], axis="temperature")

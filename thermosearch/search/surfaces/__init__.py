@@ -1,0 +1,1 @@
+"""Surface free energies against temperature, pressure and chemical potential."""

@@ -1,0 +1,147 @@
+"""Surface free energies of slabs against reservoirs; pure functions of energies and counts.
+
+gamma = (G - sum_i n_i mu_i) / A for one face, G the free energy of the slab less that of its
+other face (Reuter and Scheffler, Phys. Rev. B 65, 035406 (2001)).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from thermosearch.runtime.errors import InputError
+
+
+class Slab(NamedTuple):
+    """A slab as the thermodynamics sees it.
+
+    Attributes
+    ----------
+    counts : (e,) int64
+        Atoms of every element.
+    area : float
+        Of one face, A^2.
+    energy, error : float
+        eV, and its standard error.
+    mode_energies : (m,) float64
+        Of its vibrations, eV; none where they are left out.
+    other_counts : (e,) int64 or None
+        Of the slab whose two faces are like the lower face of this one; None if both faces of
+        this one are alike.
+    other_energy : float
+        Its energy, eV.
+    """
+
+    counts: Int[np.ndarray, " e"]
+    area: float
+    energy: float
+    error: float
+    mode_energies: Float[np.ndarray, " m"]
+    other_counts: Int[np.ndarray, " e"] | None = None
+    other_energy: float = 0.0
+
+
+class Transition(NamedTuple):
+    """Where the stable termination changes along an axis.
+
+    Attributes
+    ----------
+    position, error : float
+        In the unit of the axis.
+    below, above : int
+        Slabs that are stable on either side.
+    """
+
+    position: float
+    error: float
+    below: int
+    above: int
+
+
+def surface_free_energy(
+    slab: Slab, potentials: Float[np.ndarray, " e"], vibrational: float
+) -> float:
+    """Gamma of the searched face, eV/A^2.
+
+    Parameters
+    ----------
+    slab : Slab
+        Energies and counts.
+    potentials : (e,) float64
+        Chemical potentials, eV.
+    vibrational : float
+        Vibrational free energy of the slab, eV.
+    """
+    excess = slab.energy + vibrational - float(slab.counts @ potentials)
+    if slab.other_counts is None:
+        return excess / (2.0 * slab.area)
+    other = (slab.other_energy - float(slab.other_counts @ potentials)) / 2.0
+    return (excess - other) / slab.area
+
+
+def chemical_potentials(
+    compositions: Float[np.ndarray, "r e"], energies: Float[np.ndarray, " r"]
+) -> Float[np.ndarray, " e"]:
+    """Solve sum_i n_i mu_i = g for the phases the surface is in equilibrium with.
+
+    Raises
+    ------
+    InputError
+        If there are not as many independent phases as elements.
+    """
+    phases, elements = compositions.shape
+    if phases != elements or np.linalg.matrix_rank(compositions) < elements:
+        raise InputError(
+            f"reservoirs: {phases} phases for {elements} elements: give as many as there are "
+            "elements, of independent compositions"
+        )
+    return np.linalg.solve(compositions, energies)
+
+
+def transitions(
+    axis: Float[np.ndarray, " k"],
+    gammas: Float[np.ndarray, "slabs k"],
+    errors: Float[np.ndarray, " slabs"],
+) -> list[Transition]:
+    """Crossings of the lowest gamma, by linear interpolation between the points of the axis.
+
+    The error is that of the difference of the two gammas over its slope.
+    """
+    stable = np.argmin(gammas, axis=0)
+    found = []
+    for k in np.flatnonzero(np.diff(stable)):
+        below, above = int(stable[k]), int(stable[k + 1])
+        left = gammas[above, k] - gammas[below, k]
+        right = gammas[above, k + 1] - gammas[below, k + 1]
+        width = axis[k + 1] - axis[k]
+        slope = (right - left) / width
+        error = float(np.hypot(errors[below], errors[above]) / abs(slope))
+        found.append(Transition(float(axis[k] - left / slope), error, below, above))
+    return found
+
+
+def above_hull(
+    excess: Float[np.ndarray, " slabs"], gammas: Float[np.ndarray, " slabs"]
+) -> Float[np.ndarray, " slabs"]:
+    """How far each termination lies above the lower convex hull, in the unit of gamma.
+
+    A slab is stable at some chemical potential, however far it is driven, if and only if it
+    is a corner of the hull of gamma (at a reference potential) over the excess of the free
+    element an area.
+    """
+    order = np.lexsort((gammas, excess))
+    hull: list[int] = []
+    for k in order:
+        if hull and excess[k] == excess[hull[-1]]:
+            continue
+        while len(hull) > 1 and _turns_down(excess, gammas, hull[-2], hull[-1], int(k)):
+            hull.pop()
+        hull.append(int(k))
+    return gammas - np.interp(excess, excess[hull], gammas[hull])
+
+
+def _turns_down(
+    x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], a: int, b: int, c: int
+) -> bool:
+    """Whether b lies on or above the line from a to c."""
+    return bool((x[b] - x[a]) * (y[c] - y[a]) <= (x[c] - x[a]) * (y[b] - y[a]))

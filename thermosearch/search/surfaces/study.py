@@ -1,0 +1,130 @@
+"""The study file of surface thermodynamics: slabs against reservoirs."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from thermosearch.potentials.section import PotentialSection
+from thermosearch.runtime.study import InputFile, RunSection, StrictModel
+from thermosearch.search.surfaces.gases import GASES
+from thermosearch.search.system_section import Symbol
+
+Vibrations = Literal["none", "phonons"]
+
+
+class SlabEntry(StrictModel):
+    """One slab, relaxed already (a search's `structures/best.extxyz`) or to be relaxed here.
+
+    Attributes
+    ----------
+    label : str
+        Name in the diagram.
+    file : file
+        Any format of ASE; normal along +z.
+    index : int
+        Frame of the file.
+    other_face : file or None
+        Slab whose two faces are both like the lower face of this one: the ideal cut that a
+        search began from. Without it both faces of the slab are taken to be alike.
+    relax : bool
+        Relax it first, atoms of the array `frozen` apart.
+    vibrations : {"none", "phonons"}
+        Harmonic phonons, at the zone centre, of the atoms that are not `frozen`.
+    energy_error : float
+        Standard error of the energy, eV, added to the committee's spread.
+    """
+
+    label: str
+    file: InputFile
+    index: int = 0
+    other_face: InputFile | None = None
+    relax: bool = False
+    vibrations: Vibrations = "none"
+    energy_error: float = Field(default=0.0, ge=0.0)
+
+
+class ReservoirEntry(StrictModel):
+    """A phase the surface exchanges atoms with: a crystal, a gas, or a free chemical potential.
+
+    Attributes
+    ----------
+    file : file or None
+        Crystal (or a molecule in a box, with `gas`) whose energy the potential gives.
+    gas : str or None
+        Ideal gas: its chemical potential follows temperature and pressure.
+    energy : float or None
+        Of the molecule, eV, instead of a file.
+    element : str or None
+        Its chemical potential runs along the axis `chemical_potential`, counted from `energy`
+        (eV an atom) or from the crystal in `file`.
+    vibrations : {"none", "phonons"}
+        Harmonic phonons of the crystal in `file`, at the zone centre of that cell.
+    """
+
+    file: InputFile | None = None
+    gas: Literal[tuple(GASES)] | None = None  # type: ignore[valid-type]
+    energy: float | None = None
+    element: Symbol | None = None
+    vibrations: Vibrations = "none"
+
+    @model_validator(mode="after")
+    def _has_energy(self) -> "ReservoirEntry":
+        if (self.file is None) == (self.energy is None):
+            raise ValueError("give either file or energy")
+        if self.file is None and self.gas is None and self.element is None:
+            raise ValueError("an energy alone is no reservoir: name its gas or its element")
+        return self
+
+
+class Range(StrictModel):
+    """Evenly spaced values."""
+
+    first: float
+    last: float
+    count: PositiveInt = 101
+
+
+class ConditionsSection(StrictModel):
+    """The axis of the diagram and what is held fixed.
+
+    Attributes
+    ----------
+    axis : {"temperature", "pressure", "chemical_potential"}
+        K; log10 of bar; eV an atom below the reference of the free element.
+    range : Range
+        Along the axis.
+    temperature : float
+        K, where it is not the axis.
+    pressure : float
+        bar, of all gases, where it is not the axis.
+    """
+
+    axis: Literal["temperature", "pressure", "chemical_potential"] = "chemical_potential"
+    range: Range
+    temperature: PositiveFloat = 300.0
+    pressure: PositiveFloat = 1.0
+
+
+class SurfaceStudy(StrictModel):
+    """Which termination of a surface is stable."""
+
+    kind: Literal["surface"] = "surface"
+    potential: PotentialSection
+    slabs: tuple[SlabEntry, ...] = Field(min_length=1)
+    reservoirs: tuple[ReservoirEntry, ...] = Field(min_length=1)
+    conditions: ConditionsSection
+    run: RunSection = RunSection()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SurfaceStudy":
+        labels = [slab.label for slab in self.slabs]
+        if len(set(labels)) != len(labels):
+            raise ValueError("slabs: every label may be used once")
+        free = sum(reservoir.element is not None for reservoir in self.reservoirs)
+        if free > 1:
+            raise ValueError("reservoirs: one element at most may run along the axis")
+        if (self.conditions.axis == "chemical_potential") != (free == 1):
+            raise ValueError(
+                'the axis "chemical_potential" needs one reservoir with `element`, and only it'
+            )
+        return self
