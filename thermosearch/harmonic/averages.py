@@ -138,7 +138,7 @@ def drift(
     push = volume * np.einsum("kab,pab->pk", elastic.strains, pushes)
     scaled = modes.vectors / np.sqrt(modes.masses)[:, None]
     in_modes = scaled.T @ elastic.coupling / modes.frequencies[:, None]
-    inverse = _positive_inverse(elastic.stiffness - in_modes.T @ in_modes)
+    inverse = positive_inverse(elastic.stiffness - in_modes.T @ in_modes)
     halves = []
     for h in (0, 1):
         force = (scaled.T @ mean[h]) / modes.frequencies
@@ -160,7 +160,7 @@ def drift(
     )
 
 
-def _positive_inverse(matrix: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
+def positive_inverse(matrix: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
     """Inverse with the absolute eigenvalues: a static lattice that is unstable still steps down."""
     values, vectors = np.linalg.eigh(matrix)
     if not len(values):

@@ -15,6 +15,7 @@ from thermosearch.harmonic.finish import finish
 from thermosearch.harmonic.point import Point, QuasiHarmonic
 from thermosearch.harmonic.prepare import Prepared, prepare, started
 from thermosearch.harmonic.problem import Problem
+from thermosearch.harmonic.quasi import Lattice, lattices, quasi_harmonic
 from thermosearch.harmonic.records import from_arrays, to_arrays
 from thermosearch.harmonic.statistics import bath
 from thermosearch.harmonic.study import HarmonicStudy
@@ -67,7 +68,7 @@ def run_all(
                 context.checkpoints.save(rounds, _arrays(chains, progress), {})
             if stopping:
                 return None
-    return [point for each in progress for point in each.points], []
+    return [point for each in progress for point in each.points], _quasi(campaign)
 
 
 def _chains(
@@ -94,6 +95,28 @@ def _chains(
             )
         chains += [Chain(crystal, prepared, p, temperatures) for p in study.method.pressures]
     return tuple(chains)
+
+
+def _quasi(campaign: Campaign) -> list[QuasiHarmonic]:
+    """Approximate every chain quasi-harmonically; a phase's lattices serve all its pressures."""
+    method = campaign.study.method
+    if not method.quasi_harmonic or method.cell == "fixed":
+        return []
+    ranks = campaign.context.communicator
+    evaluate = partial(evaluate_all, campaign.potential, communicator=ranks)
+    known: dict[str, list[Lattice]] = {}
+    found = []
+    for chain in campaign.chains:
+        name = chain.crystal.name
+        if name not in known:
+            known[name] = lattices(chain.crystal, chain.prepared, evaluate)
+        temperatures = list(chain.temperatures)
+        found.append(
+            quasi_harmonic(
+                chain.crystal, known[name], chain.pressure, temperatures, method.statistics
+            )
+        )
+    return [each for each in found if each is not None]
 
 
 def _open(chain: Chain, progress: Progress) -> bool:

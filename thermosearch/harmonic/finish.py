@@ -5,6 +5,7 @@ from jaxtyping import Float
 
 from thermosearch.harmonic.chain import Campaign, Chain
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal, coordinate_masses
+from thermosearch.harmonic.curvature import Curvature, curvature
 from thermosearch.harmonic.integrate import Integrated, Walks, integrate, whiten
 from thermosearch.harmonic.mesh import gamma_frequencies, mesh_correction
 from thermosearch.harmonic.model_error import ModelSpread, model_spread
@@ -51,6 +52,11 @@ def finish(campaign: Campaign, chain: Chain, problem: PointProblem, state: State
         campaign.context.communicator,
     )
     integrated = _integrated(campaign, state, at)
+    curved = None
+    if study.method.curvature:
+        count, pairs = study.method.curvature, study.method.samples
+        ranks = campaign.context.communicator
+        curved = curvature(campaign.potential, problem, state, ranks, count=count, pairs=pairs)
     correction = mesh_correction(crystal, effective, modes, at, study.analysis.mesh)
     pressure = result.pressure * EV_PER_A3_IN_GPA
     fixed = len(problem.elastic.strains) == 0
@@ -76,11 +82,11 @@ def finish(campaign: Campaign, chain: Chain, problem: PointProblem, state: State
         heat_capacity=heat_capacity(modes, at),
         mean_square_displacements=_mean_squares(crystal, modes, at),
         gamma_frequencies=gamma_frequencies(crystal, effective),
-        hessian_frequencies=None,
-        soft_frequencies=None,
+        hessian_frequencies=None if curved is None else curved.hessian,
+        soft_frequencies=None if curved is None else curved.effective,
         integrated=integrated,
         course=state.course,
-        evaluations=_evaluations(state, spread, integrated),
+        evaluations=_evaluations(state, spread, curved, integrated),
         converged=state.converged,
     )
 
@@ -116,9 +122,8 @@ def _integrated(campaign: Campaign, state: State, at: Bath) -> Integrated | None
     )
 
 
-def _evaluations(state: State, spread: ModelSpread | None, integrated: Integrated | None) -> int:
-    """Supercells evaluated: samples, their centroids, single members, and the walks."""
+def _evaluations(state: State, *others: ModelSpread | Curvature | Integrated | None) -> int:
+    """Count the supercells evaluated: samples, their centroids, and what came after."""
     last = {row.step: row.pairs for row in state.course}
     own = sum(2 * pairs + 1 for pairs in last.values())
-    others = 0 if spread is None else spread.evaluations
-    return own + others + (0 if integrated is None else integrated.evaluations)
+    return own + sum(each.evaluations for each in others if each is not None)

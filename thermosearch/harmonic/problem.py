@@ -64,17 +64,10 @@ def make_problem(study: HarmonicStudy) -> Problem:
 def _crystal(phase: PhaseSection, study: HarmonicStudy) -> Crystal:
     label = f"phase {phase.name!r}"
     atoms = _atoms(phase, label)
-    crystal = make_crystal(atoms, phase.supercell, phase.name)
     alone = Symmetry(phonopy_cell(atoms), symprec=SYMMETRY_TOLERANCE)
-    name = alone.get_international_table().strip()
-    _refuse_other_group(phase, name, label)
-    own = len(np.unique(alone.symmetry_operations["rotations"], axis=0))
-    kept = len(crystal.group.rotations)
-    if kept < own:
-        raise InputError(
-            f"{label}: supercell = {np.array(phase.supercell).tolist()} keeps {kept} of the {own} "
-            f"rotations of {name}; take one that repeats equivalent axes alike"
-        )
+    _refuse_other_group(phase, alone, label)
+    _refuse_broken_symmetry(phase, alone, label)
+    crystal = make_crystal(atoms, phase.supercell, phase.name)
     if phase.born is None or study.analysis.long_range == "none":
         return crystal
     return replace(crystal, born=_born(phase, atoms, study.analysis.long_range, label))
@@ -95,15 +88,29 @@ def _atoms(phase: PhaseSection, label: str) -> Atoms:
         raise InputError(f"{label}: {phase.structure} cannot be read: {error}") from error
 
 
-def _refuse_other_group(phase: PhaseSection, found: str, label: str) -> None:
-    wanted = phase.space_group
-    if wanted is None:
-        return
-    symbol, _, number = found.partition(" ")
-    if str(wanted) not in {symbol, number.strip("()")}:
+def _refuse_other_group(phase: PhaseSection, found: Symmetry, label: str) -> None:
+    wanted, name = phase.space_group, found.get_international_table().strip()
+    symbol, _, number = name.partition(" ")
+    if wanted is not None and str(wanted) not in {symbol, number.strip("()")}:
         raise InputError(
-            f"{label}: space_group = {wanted!r}, but the structure has {found} within "
+            f"{label}: space_group = {wanted!r}, but the structure has {name} within "
             f"{SYMMETRY_TOLERANCE} A; correct one of them"
+        )
+
+
+def _refuse_broken_symmetry(phase: PhaseSection, found: Symmetry, label: str) -> None:
+    """Every rotation of the crystal must map the supercell's lattice on itself."""
+    matrix = np.asarray(phase.supercell, np.float64)
+    if round(np.linalg.det(matrix)) < 1:
+        return
+    rotations = np.unique(found.symmetry_operations["rotations"], axis=0)
+    carried = np.linalg.inv(matrix) @ rotations @ matrix
+    kept = int(np.sum(np.all(np.abs(carried - np.round(carried)) < 1e-6, axis=(1, 2))))
+    if kept < len(rotations):
+        raise InputError(
+            f"{label}: supercell = {np.array(phase.supercell).tolist()} keeps {kept} of the "
+            f"{len(rotations)} rotations of {found.get_international_table().strip()}; take one "
+            "that repeats equivalent axes alike"
         )
 
 

@@ -151,10 +151,19 @@ def refit(
 def gain_of(
     modes: Modes, at: Bath, one: Float[np.ndarray, "m m"], other: Float[np.ndarray, "m m"]
 ) -> float:
-    """Second-order change of the free energy, sum_st D_st D'_st L_st / 4, eV.
+    """Second-order change of the free energy, sum_st D_st D'_st L_st / (4 s_s s_t), eV.
 
-    L_st is how the covariance answers a change of the force constants,
-    (s_s - s_t) / (omega_t^2 - omega_s^2) with the variances s, in units of s_s s_t.
+    L is the `response`, s the variances, which take D to mass-weighted coordinates.
+    """
+    spread = variances(modes, at)
+    return 0.25 * float(np.sum(one * other * response(modes, at) / np.outer(spread, spread)))
+
+
+def response(modes: Modes, at: Bath) -> Float[np.ndarray, "m m"]:
+    """How the covariance answers a change of the force constants, both mass-weighted, in modes.
+
+    L_st = (s_s - s_t) / (omega_t^2 - omega_s^2) with the variances s, so that a change D of the
+    force constants changes the covariance by -L_st D_st.
     """
     squares, spread = modes.frequencies**2, variances(modes, at)
     rise = spread[:, None] - spread[None, :]
@@ -165,8 +174,7 @@ def gain_of(
     step = 1.0e-4
     nearby = modes._replace(frequencies=modes.frequencies * (1.0 + step))
     own = (spread - variances(nearby, at)) / (squares * ((1.0 + step) ** 2 - 1.0))
-    slope = np.where(equal, 0.5 * (own[:, None] + own[None, :]), slope)
-    return 0.25 * float(np.sum(one * other * slope / np.outer(spread, spread)))
+    return np.where(equal, 0.5 * (own[:, None] + own[None, :]), slope)
 
 
 LARGEST_FALL, LARGEST_RISE = -0.7, 2.0

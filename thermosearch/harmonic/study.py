@@ -1,8 +1,9 @@
 """The study file of effective harmonic potentials: what the user writes, checked."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -16,6 +17,21 @@ from thermosearch.potentials.section import PotentialSection
 from thermosearch.runtime.study import InputFile, RunSection, StrictModel
 
 Row = tuple[int, int, int]
+
+
+def _matrix(value: Any) -> Any:
+    """Write three repetitions as the diagonal of a matrix."""
+    rows = list(value) if isinstance(value, list | tuple) else []
+    if len(rows) == 3 and all(isinstance(each, int) for each in rows):
+        return tuple(tuple(n if k == j else 0 for k in range(3)) for j, n in enumerate(rows))
+    whole = [isinstance(each, list | tuple) and len(each) == 3 for each in rows]
+    if len(rows) != 3 or not all(whole) or not all(isinstance(n, int) for r in rows for n in r):
+        raise ValueError("expected three integers, or a 3 x 3 matrix of them")
+    return tuple(tuple(row) for row in rows)
+
+
+Supercell = Annotated[tuple[Row, Row, Row], BeforeValidator(_matrix)]
+"""Repetitions along the vectors of the unit cell, or phonopy's supercell matrix."""
 
 
 class BulkSection(StrictModel):
@@ -64,7 +80,7 @@ class PhaseSection(StrictModel):
     name: str = "crystal"
     structure: InputFile | None = None
     bulk: BulkSection | None = None
-    supercell: Row | tuple[Row, Row, Row]
+    supercell: Supercell
     space_group: str | int | None = None
     born: InputFile | None = None
 
@@ -84,11 +100,13 @@ class SystemSection(StrictModel):
         At least one, each with a name of its own.
     """
 
-    phases: Annotated[tuple[PhaseSection, ...], Field(min_length=1)]
+    phases: tuple[PhaseSection, ...]
 
     @field_validator("phases")
     @classmethod
     def _named(cls, phases: tuple[PhaseSection, ...]) -> tuple[PhaseSection, ...]:
+        if not phases:
+            raise ValueError("give at least one phase")
         names = [phase.name for phase in phases]
         if len(set(names)) < len(names):
             raise ValueError(f"the names of the phases are {names}: each needs one of its own")
