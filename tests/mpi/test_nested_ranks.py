@@ -63,3 +63,54 @@ def test_same_bits_on_one_two_and_three_ranks(mpirun: Run, tmp_path: Path) -> No
         assert done.returncode == 0, done.stderr
         found.add(fingerprint(tmp_path / f"run_{ranks}"))
     assert len(found) == 1
+
+
+PRESSURES = """
+kind = "nested"
+[potential]
+analytic = "ideal_gas"
+[system]
+composition = {Ar = 2}
+[system.flexible_cell]
+pressures = [0.5, 1.0]
+volume_per_atom = [1e-3, 40.0]
+[method]
+walkers = 16
+culled = 6
+rounds = 2
+width = 2
+repeats = 2
+exchange_every = 3
+structures_every = 5
+[[method.moves]]
+name = "atom"
+[[method.moves]]
+name = "volume"
+[method.stop]
+iterations = 12
+[analysis]
+temperatures = [0.2, 1.0, 5]
+draws = 20
+quenched = 0
+"""
+
+
+def test_runs_divided_between_ranks_exchange_the_same_walkers(mpirun: Run, tmp_path: Path) -> None:
+    """Four runs on one rank, on three (unequal shares) and on five (one run has two ranks)."""
+    (tmp_path / "study.toml").write_text(PRESSURES)
+    found = set()
+    for ranks in (1, 3, 5):
+        done = mpirun(
+            ranks,
+            *("-m", "thermosearch.cli", "nested", "study.toml", "--output", f"run_{ranks}"),
+            "--quiet",
+            timeout=250.0,
+        )
+        assert done.returncode == 0, done.stderr
+        with h5py.File(tmp_path / f"run_{ranks}" / "results.h5") as file:
+            assert file["walks/p0_r0"].attrs["exchanges_taken"] > 0
+            names = [f"dead/p{p}_r{r}/value" for p in (0, 1) for r in (0, 1)]
+            names.append("curves/1/coordination_number")
+            parts = b"".join(np.asarray(file[name]).tobytes() for name in names)
+        found.add(hashlib.sha256(parts).hexdigest())
+    assert len(found) == 1

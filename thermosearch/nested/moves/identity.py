@@ -44,8 +44,10 @@ class IdentityMove(Move):
         species = jnp.asarray(system.species, jnp.int32)
         counts = np.asarray([[len(system.mobile)], [len(species) - 1]], np.float64)
         drawn = (task[1] * counts).astype(jnp.int32)
-        atom, row = jnp.asarray(system.moving)[drawn[0]], jnp.arange(drawn.shape[1])
-        present = jnp.argmax(walker.numbers[atom, row] == species[:, None], axis=0)
+        atom = jnp.asarray(system.moving)[drawn[0]]
+        row = jnp.arange(drawn.shape[1], dtype=jnp.int32)
+        held = walker.numbers[atom, row] == species[:, None]
+        present = jnp.argmax(held, axis=0).astype(jnp.int32)
         other = (present + 1 + drawn[1]) % len(species)
         moved = walker._replace(numbers=walker.numbers.at[atom, row].set(species[other]))
         allowed = jnp.ones(limit.shape, bool)
