@@ -108,7 +108,7 @@ def test_runs_divided_between_ranks_exchange_the_same_walkers(mpirun: Run, tmp_p
         )
         assert done.returncode == 0, done.stderr
         with h5py.File(tmp_path / f"run_{ranks}" / "results.h5") as file:
-            assert file["walks/p0_r0"].attrs["exchanges_taken"] > 0
+            assert file["walks/p0_r0/exchanges_taken"][()] > 0
             names = [f"dead/p{p}_r{r}/value" for p in (0, 1) for r in (0, 1)]
             names.append("curves/1/coordination_number")
             parts = b"".join(np.asarray(file[name]).tobytes() for name in names)
