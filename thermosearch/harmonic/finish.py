@@ -69,7 +69,10 @@ def finish(campaign: Campaign, chain: Chain, problem: PointProblem, state: State
         strain_error=state.drift.strain_error,
         free_energy=result.free_energy,
         free_energy_error=result.free_energy_error,
-        free_energy_mesh=None if correction is None else result.free_energy + correction,
+        free_energy_mesh=None
+        if correction.free_energy is None
+        else result.free_energy + correction.free_energy,
+        mesh_lowest=correction.lowest,
         harmonic_free_energy=None
         if unstable
         else chain.prepared.static + harmonic_free_energy(harmonic, at),

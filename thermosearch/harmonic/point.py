@@ -30,8 +30,8 @@ class Point(NamedTuple):
     free_energy, free_energy_error : float
         Variational, on the q points of the supercell; eV of the supercell, static included.
     free_energy_mesh : float or None
-        The same with the harmonic part interpolated to a mesh; None where interpolated modes are
-        imaginary.
+        The same with the harmonic part interpolated to a mesh; None where too many interpolated
+        modes are imaginary.
     harmonic_free_energy : float or None
         Harmonic approximation at the structure as given, on the supercell's q points, static
         included; None where modes are imaginary.
@@ -61,6 +61,8 @@ class Point(NamedTuple):
         Energy and force calls spent on it.
     converged : bool
         Whether the loop ended by its own rule, with the errors asked for.
+    mesh_lowest : float or None
+        Lowest frequency interpolated on the mesh, THz, negative where imaginary.
     """
 
     phase: str
@@ -88,6 +90,7 @@ class Point(NamedTuple):
     course: tuple[Course, ...]
     evaluations: int
     converged: bool
+    mesh_lowest: float | None = None
 
 
 class QuasiHarmonic(NamedTuple):
