@@ -3,9 +3,7 @@
 J. Skilling, Bayesian Anal. 1, 833 (2006), DOI 10.1214/06-BA127; of atoms: L. B. Pártay, A. P.
 Bartók, G. Csányi, J. Phys. Chem. B 114, 10502 (2010), DOI 10.1021/jp1012973.
 
-Every value carries a label, uniform in (0, 1), and the contour is one of pairs (value, label) in
-lexicographic order. Where values differ that changes nothing; where many configurations share one
-value, a plateau, the labels go on to shrink the prior mass at the rate the order statistics want.
+Contours are of values and labels: see `contour`.
 """
 
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt32
 
 from thermosearch.configuration import Array
+from thermosearch.nested.contour import Contour
 from thermosearch.nested.finders import with_capacity
 from thermosearch.nested.moves.interface import OUTCOMES
 from thermosearch.nested.spread import committee_spread
@@ -29,7 +28,6 @@ from thermosearch.potentials.interface import Committee
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 
-ROUNDING = 1e-9
 SMALLEST_STEP = 1e-7
 GAIN = 2.0
 """Of the step sizes: high enough to keep up with a contour that shrinks by a quarter at a time."""
@@ -228,7 +226,7 @@ class Sampler:
         extras = generator.choice(survivors, e, replace=False)
         slots = np.concatenate((dead, extras))
         starts = np.concatenate((parents, extras))
-        limits = _Contour(state.value[dead[-1]], state.label[dead[-1]])
+        limits = Contour(state.value[dead[-1]], state.label[dead[-1]])
 
         label = limits.relabel(state.value[starts], generator)
         moving = jax.tree.map(lambda a: a[..., starts], state.walkers)
@@ -344,33 +342,6 @@ class Sampler:
             tally=np.zeros_like(tally),
             walks=0,
         )
-
-
-class _Contour(NamedTuple):
-    """A contour (value, label): what is below it in lexicographic order is allowed."""
-
-    value: float
-    label: float
-
-    def relabel(
-        self, value: Float[np.ndarray, " w"], generator: np.random.Generator
-    ) -> Float[np.ndarray, " w"]:
-        """Labels drawn anew: uniform, given the value, among those below the contour."""
-        drawn = generator.uniform(size=len(value))
-        return np.where(value < self.value, drawn, drawn * self.label)
-
-    def bounds(self, label: Float[np.ndarray, " w"]) -> Float[np.ndarray, " w"]:
-        """Value that a walker of fixed label must stay strictly below."""
-        # The float after 0 is denormal, and compiled code takes that for 0.
-        after = np.nextafter(self.value, np.inf) if self.value else np.finfo(np.float64).tiny
-        return np.where(label < self.label, after, self.value)
-
-    def below(self, value: Float[np.ndarray, " w"]) -> Float[np.ndarray, " w"]:
-        """Values summed afresh may exceed the contour by rounding, and by no more."""
-        excess = float(np.max(value - self.value))
-        if not excess <= ROUNDING * (1.0 + abs(self.value)):
-            raise RuntimeError(f"a walk ended {excess} above its contour {self.value}")
-        return np.minimum(value, self.value)
 
 
 def _with(

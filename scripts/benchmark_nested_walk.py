@@ -1,0 +1,113 @@
+"""What a walk of a model costs beside its bare energies: CPU time on one core.
+
+    python scripts/benchmark_nested_walk.py [--model silicon] [--atoms 8] [--width 64]
+
+Bare energies with neighbours given, the neighbour search alone, and the time an attempt of each
+move takes in the compiled walk, one walker after the other.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.build import bulk
+
+import thermosearch  # noqa: F401 - turns on float64
+from thermosearch.nested.finders import TieredList
+from thermosearch.nested.measures import FlexibleCell
+from thermosearch.nested.moves.all_atoms import AllAtomsMove
+from thermosearch.nested.moves.galilean import GalileanMove
+from thermosearch.nested.moves.volume import VolumeMove
+from thermosearch.nested.walk import Plan, walk_all
+from thermosearch.nested.walker import System, Walker
+from thermosearch.potentials.interface import energy_forces
+from thermosearch.potentials.neighbours_device import DeviceList
+from thermosearch.potentials.registry import load_potential
+from thermosearch.runtime.versions import cpu_model
+
+ROUNDS = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="silicon")
+    parser.add_argument("--atoms", type=int, default=8, help="a multiple of 8")
+    parser.add_argument("--width", type=int, default=64)
+    given = parser.parse_args()
+    system, walkers = make(given.model, given.atoms, given.width)
+    batch = jax.tree.map(lambda a: jnp.moveaxis(a, -1, 0), walkers)
+
+    def over(function: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.jit(lambda *a: jax.lax.map(lambda each: function(*each), a))
+
+    find = over(lambda walker: system.finder.find(system.configuration(walker)))
+    search, lists = clock(lambda: find(batch))
+    bare = over(lambda walker, own: system.potential.energy(system.configuration(walker), own))
+    forces = over(lambda w, own: energy_forces(system.potential, system.configuration(w), own))
+    print(f"{cpu_model()}: {given.model}, {given.atoms} atoms, {given.width} walkers, us each")
+    energy, values = clock(lambda: bare(batch, lists))
+    print(f"neighbour search {search / given.width:.1f}")
+    print(f"energy, neighbours given {energy / given.width:.1f}")
+    print(f"energy and forces, likewise {clock(lambda: forces(batch, lists))[0] / given.width:.1f}")
+    start = walkers._replace(energy=values)
+    for move in (AllAtomsMove(), VolumeMove(), GalileanMove()):
+        spent, walked = clock(lambda move=move: walk(system, move, start))
+        attempt = spent / float(walked.tally.sum())
+        line = f"an attempt of {move.name}: {attempt:.1f}"
+        if move.name != "galilean":
+            share = energy / (attempt * given.width - search)
+            line += f"; without the search, {share:.0%} of the bare throughput"
+        print(line)
+
+
+def make(model: str, atoms: int, width: int) -> tuple[System, Walker]:
+    potential = load_potential(model, "float32")
+    crystal = bulk("Si", "diamond", a=5.43, cubic=True).repeat((atoms // 8, 1, 1))
+    generator = np.random.default_rng(0)
+    moved = crystal.positions[..., None] + 0.1 * generator.standard_normal((atoms, 3, width))
+    measure = FlexibleCell(jnp.asarray(0.01), atoms, 10.0 * atoms, 60.0 * atoms, 0.65)
+    images = int(np.ceil(potential.cutoff / (0.65 * np.cbrt(10.0 * atoms)) - 0.5))
+    finder = DeviceList(float(potential.cutoff), 32, (max(images, 0),) * 3)
+    finder = TieredList(finder) if images > 1 else finder
+    system = System(potential, measure, finder, (True,) * 3, atoms, tuple(range(atoms)))
+    walkers = Walker(
+        jnp.asarray(moved),
+        jnp.asarray(np.repeat(crystal.cell.array[..., None], width, axis=-1)),
+        jnp.full((atoms, width), 14, jnp.int32),
+        jnp.zeros(width),
+    )
+    return system, walkers
+
+
+def walk(system: System, move: Any, walkers: Walker) -> Any:
+    """Small steps under no contour: everything is accepted."""
+    width = walkers.energy.shape[0]
+    return walk_all(
+        system,
+        Plan((move,), (1,), "loop"),
+        walkers,
+        jnp.full(width, np.inf),
+        steps=jnp.array([0.02]),
+        rounds=np.int32(ROUNDS),
+        identities=np.stack((np.ones(width), np.arange(width))).astype(np.uint32),
+        seed=np.uint32(1),
+    )
+
+
+def clock(function: Callable[[], Any], repeats: int = 3) -> tuple[float, Any]:
+    """Least CPU time of some calls after compilation, microseconds, and the result."""
+    result = jax.block_until_ready(function())
+    times = []
+    for _ in range(repeats):
+        before = time.process_time()
+        jax.block_until_ready(function())
+        times.append(time.process_time() - before)
+    return 1e6 * min(times), result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Figures of phases: what is drawn, and that nothing is made up where there is nothing."""
+
+import numpy as np
+import pytest
+
+from thermosearch.report.figures.phases import (
+    basin_figures,
+    diagram_figure,
+    pattern_figures,
+    share_figures,
+)
+from thermosearch.report.tables import transition_table
+
+GRID = np.linspace(300.0, 900.0, 7)
+UNITS = {f"curves/{k}/pressure": p for k, p in ((0, 0.1), (1, 8.0))} | {
+    "curves/0/label": "p_GPa = 0.1",
+    "curves/1/label": "p_GPa = 8.0",
+}
+
+
+def phase(melting: float) -> dict[str, np.ndarray]:
+    solid = (melting > GRID).astype(float)
+    return {
+        "temperature": GRID,
+        "names": np.array(["Fd-3m (227)", "disordered"]),
+        "dominant": np.where(solid > 0.5, "Fd-3m (227)", "disordered"),
+        "shares": np.stack((solid, 1.0 - solid)),
+        "shares_error": np.full((2, 7), 0.1),
+        "basins": np.array(["1 Fd-3m (227)", "others"]),
+        "quench_basin": np.array([0, 1, 0]),
+        "quench_value": np.array([-30.0, -28.0, -31.0]),
+        "quench_enthalpy": np.array([-4.0, -3.8, -4.0]),
+        "distance": np.linspace(0.1, 5.0, 20),
+        "pair_distribution": np.ones((20, 7)),
+        "wave_number": np.linspace(0.1, 8.0, 30),
+        "powder_pattern": np.ones((30, 7)),
+    }
+
+
+PHASES = {"0": phase(700.0), "1": phase(500.0)}
+TRANSITIONS = {
+    "pressure": np.array([8.0, 0.1]),
+    "temperature": np.array([512.0, 703.0]),
+    "error": np.array([21.0, 14.0]),
+    "rank": np.array([0, 0]),
+    "below": np.array(["Fd-3m (227)"] * 2),
+    "above": np.array(["disordered"] * 2),
+}
+
+
+def test_the_diagram_shows_phases_and_transitions() -> None:
+    figure = diagram_figure(TRANSITIONS, PHASES, UNITS)
+    for text in ("Fd-3m (227)", "disordered", "2 transitions over 2 phases", "pressure"):
+        assert text in figure
+
+
+def test_the_table_is_in_the_order_of_the_pressures() -> None:
+    table = transition_table(TRANSITIONS)
+    assert table.index("703(14)") < table.index("512(21)")
+
+
+@pytest.mark.parametrize(
+    ("draw", "count"), [(share_figures, 2), (basin_figures, 2), (pattern_figures, 4)]
+)
+def test_every_pressure_has_its_figures(draw: object, count: int) -> None:
+    figures = draw(PHASES, UNITS)
+    assert len(figures) == count and "p_GPa = 8.0" in figures[-1]
+
+
+def test_clusters_have_basins_and_no_space_groups() -> None:
+    cluster = phase(700.0) | {"names": np.array([""]), "shares": np.ones((1, 7))}
+    assert share_figures({"0": cluster}, {}) == []
+    assert len(basin_figures({"0": cluster}, {})) == 1
+
+
+@pytest.mark.parametrize("draw", [share_figures, basin_figures, pattern_figures])
+def test_nothing_comes_of_nothing(draw: object) -> None:
+    assert draw({"0": {"temperature": GRID}}, {}) == []
