@@ -1,6 +1,7 @@
 """Founder, roles, scrambling, and the vector the strategy works on."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ase.io
 import numpy as np
@@ -17,6 +18,8 @@ from thermosearch.search.degrees_of_freedom import (
     repaired,
 )
 from thermosearch.search.founder import FROZEN, MOVED, RELAXED, Founder, make_founder, scrambled
+from thermosearch.search.placement import random_start
+from thermosearch.search.study import MethodSection
 from thermosearch.search.system_section import SystemSection
 from thermosearch.structure.surface import heights
 
@@ -159,3 +162,115 @@ def test_a_file_that_is_no_structure(tmp_path: Path) -> None:
     path = tmp_path / "slab.extxyz"
     path.write_text("three\nnot a structure\n")
     refused({"founder": str(path)}, "slab.extxyz cannot be read")
+
+
+def cluster(**changes: object) -> Founder:
+    section = {"composition": {"Ar": 9}, "radius": 2.2} | changes
+    return make_founder(SystemSection.model_validate({"cluster": section}), None)
+
+
+METHOD = MethodSection(minimum_distance=0.8)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=15, deadline=None)
+def test_atoms_of_a_cluster_are_placed_apart_inside_their_ball(seed: int) -> None:
+    founder = cluster()
+    freedom = make_degrees_of_freedom(founder, None, (1.0, 1.0))
+    start = random_start(founder, freedom, METHOD, np.random.default_rng(seed))
+    assert nearest_distance(freedom, start) >= 0.8
+    assert not freedom.escaped(start, tolerance=1e-6)
+    np.testing.assert_allclose(start.mean(axis=0), 0.0, atol=1e-9)
+
+
+def test_atoms_of_a_crystal_know_their_images() -> None:
+    section = {"composition": {"Si": 4}, "cell": [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]]}
+    founder = make_founder(SystemSection.model_validate({"crystal": section}), None)
+    freedom = make_degrees_of_freedom(founder, None, (1.0, 1.0))
+    method = MethodSection(minimum_distance=1.5)
+    start = random_start(founder, freedom, method, np.random.default_rng(2))
+    assert nearest_distance(freedom, start) >= 1.5
+    assert not freedom.escaped(start + 100.0)
+
+
+def test_an_overlayer_is_put_on_the_slab_at_random() -> None:
+    system = SystemSection.model_validate(
+        {
+            "slab": {"layers": 8},
+            "moved_layers": 1,
+            "relaxed_layers": 3,
+            "overlayer": {"composition": {"Ge": 3}, "remove_layers": 1},
+        }
+    )
+    founder = make_founder(system, 5.43)
+    numbers = founder.configuration.numbers
+    assert len(numbers) == 7 * 4 + 3
+    assert numbers[-3:].tolist() == [32, 32, 32]
+    assert founder.moved.tolist() == [28, 29, 30]
+    freedom = make_degrees_of_freedom(founder, None, (1.0, 2.0))
+    method = MethodSection(minimum_distance=1.6)
+    starts = [
+        random_start(founder, freedom, method, np.random.default_rng(seed)) for seed in (1, 2)
+    ]
+    assert not np.allclose(starts[0][-3:], starts[1][-3:])
+    for start in starts:
+        assert nearest_distance(freedom, start) >= 1.6
+        np.testing.assert_array_equal(start[:-3], founder.configuration.positions[:-3])
+
+
+def symmetric(tmp_path: Path, **changes: object) -> Founder:
+    """A (001) slab of an even number of layers, which has an inversion."""
+    path = tmp_path / "slab.extxyz"
+    ase.io.write(path, Atoms(diamond100("Si", (2, 2, 8), a=5.43, vacuum=6.0), info={}))
+    system = {"founder": str(path), "moved_layers": 2, "relaxed_layers": 1, "both_faces": True}
+    return make_founder(SystemSection.model_validate(system | changes), None)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_an_imposed_inversion_is_kept_by_every_structure(seed: int) -> None:
+    with TemporaryDirectory() as folder:
+        founder = symmetric(Path(folder), symmetry=["inversion"])
+    freedom = make_degrees_of_freedom(founder, 4.0, (1.0, 1.0))
+    assert 2 * len(freedom.independent) == len(founder.moved) == 16
+    vector = np.random.default_rng(seed).normal(scale=0.3, size=freedom.size)
+    positions = freedom.positions(vector)
+    shift = positions - founder.configuration.positions
+    image = founder.symmetry.image[1]
+    np.testing.assert_allclose(shift[image], -shift, atol=1e-12)
+    np.testing.assert_allclose(freedom.vector(positions), vector, atol=1e-12)
+    broken = positions + np.random.default_rng(seed + 1).normal(scale=0.1, size=positions.shape)
+    np.testing.assert_allclose(
+        freedom.symmetric(freedom.symmetric(broken)), freedom.symmetric(broken), atol=1e-12
+    )
+
+
+def test_a_symmetry_the_founder_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "rattled.extxyz"
+    atoms = Atoms(diamond100("Si", (2, 2, 8), a=5.43, vacuum=6.0), info={})
+    atoms.rattle(0.2, seed=1)
+    ase.io.write(path, atoms)
+    with pytest.raises(InputError, match='the founder has no "inversion"'):
+        symmetric(tmp_path, founder=str(path), symmetry=["inversion"])
+
+
+def test_a_symmetry_that_exchanges_unlike_atoms(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="different roles"):
+        symmetric(tmp_path, symmetry=["inversion"], both_faces=False)
+
+
+@pytest.mark.parametrize(
+    ("choice", "count"),
+    [({"depth": 0.1}, 4), ({"indices": [3, 5]}, 2), ({"elements": ["Si"], "depth": 1.5}, 8)],
+)
+def test_moved_atoms_by_choice(tmp_path: Path, choice: dict, count: int) -> None:
+    founder = symmetric(tmp_path, moved=choice, frozen={"indices": [0, 1]}, both_faces=False)
+    assert len(founder.moved) == count
+    assert founder.role[:2].tolist() == [FROZEN, FROZEN]
+
+
+def test_a_choice_that_leaves_nothing_to_move(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no atom is left to move"):
+        symmetric(tmp_path, moved={"elements": ["Ge"]})
+    with pytest.raises(InputError, match="no atom 99"):
+        symmetric(tmp_path, moved={"indices": [99]})

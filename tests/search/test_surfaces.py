@@ -112,9 +112,8 @@ def test_an_adatom_pays_from_where_its_energy_is_matched(tmp_path: Path) -> None
     difference = gamma(results, "covered", -6.0) - gamma(results, "clean", -6.0)
     area = A0**2 * math.sqrt(3) / 2
     assert transition.value == pytest.approx(difference * area - 6.0, abs=1e-9)
-    assert transition.value == pytest.approx(EPSILON, abs=1e-3), (
-        "one bond won of the two an atom of the bulk has"
-    )
+    # It wins one bond of the two that an atom has in the bulk.
+    assert transition.value == pytest.approx(EPSILON, abs=1e-3)
     assert transition.error == pytest.approx(0.02, rel=1e-6)
 
 

@@ -105,10 +105,15 @@ class Ball:
     radius: float
 
     def confined(self, points: Points) -> Points:
-        """Centre the atoms, then bring those outside back to the sphere."""
+        """Centre the atoms, bring those outside back to the sphere, and shrink what is left."""
         points = points - points.mean(axis=0)
         distance = np.linalg.norm(points, axis=1)
-        return points * np.minimum(1.0, self.radius / np.maximum(distance, 1e-12))[:, None]
+        if distance.max() <= self.radius:
+            return points
+        points = points * np.minimum(1.0, self.radius / np.maximum(distance, 1e-12))[:, None]
+        # Their centre has moved; the farthest sets the scale, so that all are inside again.
+        points = points - points.mean(axis=0)
+        return points * min(1.0, self.radius / np.linalg.norm(points, axis=1).max())
 
     def outside(self, points: Points) -> float:
         """Measure from the centre of the atoms."""

@@ -32,6 +32,9 @@ class CmaSection(StrictModel):
         Before it learns from relaxed positions, exchange equal atoms so that each stands for
         the nearest one of the mean (and turn a cluster onto it): a permuted copy of a
         structure would otherwise look like another one.
+    relocation : float
+        Share of every generation that are, instead of samples, copies of the lowest structure
+        of this strategy with its least bound atoms put elsewhere, as in basin hopping.
     islands : int
         Seeds of one island, which exchange their best individuals; 1 for none.
     migrate_every : int
@@ -44,6 +47,7 @@ class CmaSection(StrictModel):
     improvement: PositiveFloat = 1e-3
     condition: PositiveFloat = 1e14
     align: bool = False
+    relocation: float = Field(default=0.0, ge=0.0, le=0.9)
     islands: PositiveInt = 1
     migrate_every: PositiveInt = 5
 

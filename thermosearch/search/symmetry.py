@@ -103,7 +103,8 @@ def _image(
     for partner in candidates:
         shifted = turned + (positions[partner] - turned[first])
         image, farthest = assigned(configuration, shifted)
-        if farthest < smallest:
+        # A glide by other than half a lattice vector of this cell is not its own inverse.
+        if farthest < smallest and np.array_equal(image[image], np.arange(len(image))):
             best, smallest = image, farthest
     return best
 

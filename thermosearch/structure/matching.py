@@ -172,11 +172,11 @@ def _cluster_motions(
     def apart(places: np.ndarray, i: int, j: int) -> float:
         return float(np.linalg.norm(places[i] - places[j]))
 
-    for i in np.flatnonzero(targets[a]):
-        for j in np.flatnonzero(targets[b]):
+    for i in np.flatnonzero(targets[a]).tolist():
+        for j in np.flatnonzero(targets[b]).tolist():
             if i == j or abs(apart(moved, i, j) - apart(points, a, b)) > close:
                 continue
-            for k in np.flatnonzero(targets[c]):
+            for k in np.flatnonzero(targets[c]).tolist():
                 if (
                     k not in (i, j)
                     and abs(apart(moved, i, k) - apart(points, a, c)) <= close

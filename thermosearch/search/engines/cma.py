@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from thermosearch.search.engines.alignment import aligned
 from thermosearch.search.engines.interface import Best, Setup, State
+from thermosearch.search.engines.moves import relocated
 from thermosearch.search.evaluate import Evaluated
 from thermosearch.search.proposal import Proposal
 from thermosearch.search.strategy import Strategy
@@ -27,6 +28,7 @@ class CmaSearch:
         self._restarts = 0
         self._doublings = 0
         self._regime = "large"
+        self._lowest = (np.inf, np.zeros((0, 3)))
         self._strategy = self._begin()
         self._asked: Float[np.ndarray, "lambda d"] | None = None
 
@@ -42,7 +44,7 @@ class CmaSearch:
 
     def ask(self) -> list[Proposal]:
         """Return the next generation."""
-        self._asked = self._strategy.ask()
+        self._asked = self._with_relocated(self._strategy.ask())
         below, freedom = self._best.refine_below, self._setup.freedom
         return [Proposal(freedom.positions(vector), below) for vector in self._asked]
 
@@ -58,6 +60,9 @@ class CmaSearch:
         values = np.array([self._setup.fitness(result) for result in results])
         self._strategy.tell(vectors, values)
         self._best.see(results)
+        for value, result in zip(values, results, strict=True):
+            if value < self._lowest[0]:
+                self._lowest = (float(value), np.array(result.positions))
         self._spent[self._regime] += len(results)
         self._asked = None
         if self._setup.method.cma.restart != "none" and self._converged():
@@ -73,7 +78,8 @@ class CmaSearch:
         return {
             "counts": np.array(counts, np.int64),
             "regime": np.array(self._regime == "small"),
-            "best": np.array(self._best.energy),
+            "best": np.array([self._best.energy, self._lowest[0]]),
+            "lowest": self._lowest[1],
             **self._strategy.state(),
         }
 
@@ -82,9 +88,25 @@ class CmaSearch:
         counts = [int(number) for number in state["counts"]]
         self._restarts, self._doublings, self._spent["large"], self._spent["small"] = counts
         self._regime = "small" if state["regime"] else "large"
-        self._best.energy = float(state["best"])
+        self._best.energy, lowest = (float(energy) for energy in state["best"])
         self._strategy = self._begin()
+        self._lowest = (lowest, np.array(state["lowest"]))
         self._strategy.restore({k: v for k, v in state.items() if k not in _OWN})
+
+    def _with_relocated(
+        self, vectors: Float[np.ndarray, "lambda d"]
+    ) -> Float[np.ndarray, "lambda d"]:
+        """Replace the last samples by variations of the lowest structure, where asked for."""
+        count = round(self._setup.method.cma.relocation * len(vectors))
+        if count == 0 or self._lowest[0] == np.inf:
+            return vectors
+        stream = [*self._setup.seed, self._setup.stream, self._restarts, 2]
+        generator = np.random.default_rng([*stream, self._strategy.generation])
+        freedom = self._setup.freedom
+        for k in range(len(vectors) - count, len(vectors)):
+            moved = relocated(freedom, self._lowest[1], generator)
+            vectors[k] = freedom.vector(moved)
+        return vectors
 
     def _inherited(self, result: Evaluated) -> Float[np.ndarray, " d"]:
         return self._setup.freedom.vector(self._placed(result.positions))
@@ -110,6 +132,7 @@ class CmaSearch:
         small = rule == "bipop" and self._spent["small"] < self._spent["large"]
         self._regime = "small" if small else "large"
         self._doublings += rule != "same" and not small
+        self._lowest = (np.inf, np.zeros((0, 3)))
         self._strategy = self._begin()
 
     def _begin(self) -> Strategy:
@@ -130,4 +153,4 @@ class CmaSearch:
         )
 
 
-_OWN = frozenset({"counts", "regime", "best"})
+_OWN = frozenset({"counts", "regime", "best", "lowest"})

@@ -63,7 +63,7 @@ def relocated(
     # Ties are broken at random.
     order = np.argsort(counts + generator.uniform(0.0, 0.5, len(counts)))
     positions = positions.copy()
-    for atom in freedom.independent[order[:number]]:
+    for atom in freedom.independent[order[:number]].tolist():
         places = [_place(freedom, positions, atom, spacing, generator) for _ in range(TRIES)]
         others = np.delete(positions, atom, axis=0)
         touching = [

@@ -1,0 +1,143 @@
+"""Engines by one protocol: the same starts, resumable, and each better than it looks alone."""
+
+from pathlib import Path
+
+import ase.db
+import ase.io
+import numpy as np
+import pytest
+
+import thermosearch
+from thermosearch.runtime.errors import InputError
+from thermosearch.search.engines import ENGINES, Engine
+from thermosearch.search.evaluate import Relaxer
+from thermosearch.search.execute import relaxation_of
+from thermosearch.search.problem import Problem, make_problem
+from thermosearch.search.seed import SeedSearch
+from thermosearch.search.study import SearchStudy
+
+LJ7 = -16.505384
+"""Cambridge Cluster Database."""
+
+CLUSTER = {
+    "kind": "search",
+    "potential": {"analytic": "lennard_jones"},
+    "system": {"cluster": {"composition": {"Ar": 7}, "radius": 2.0}},
+    "method": {
+        "engines": list(ENGINES),
+        "seeds": 3,
+        "budget": 1500,
+        "target": LJ7,
+        "success": 0.001,
+        "population": 4,
+        "minimum_distance": 0.6,
+        "relaxation_steps": 200,
+        "relaxation_force": 0.3,
+        "refine_within": 0.5,
+        "final_force": 0.01,
+        "cma": {"restart": "bipop", "stagnation": 4, "align": True, "relocation": 0.25},
+        "minima_hopping": {"time_step": 0.03},
+    },
+    "run": {"seed": 2, "precision": "float64"},
+}
+
+
+def study(**changes: object) -> SearchStudy:
+    return SearchStudy.model_validate(CLUSTER | {"method": CLUSTER["method"] | changes})
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Problem:
+    return make_problem(study(target=None, budget=10**6))
+
+
+@pytest.fixture(scope="module")
+def relax(cluster: Problem) -> Relaxer:
+    relaxation = relaxation_of(cluster.method)
+    return Relaxer(cluster.potential, cluster.founder, cluster.freedom, relaxation)
+
+
+def advance(seed: SeedSearch, relax: Relaxer, rounds: int) -> SeedSearch:
+    for _ in range(rounds):
+        seed.tell(relax(seed.ask()))
+    return seed
+
+
+@pytest.mark.parametrize("name", list(ENGINES))
+def test_every_engine_keeps_the_protocol_and_resumes_bit_for_bit(
+    name: str, cluster: Problem, relax: Relaxer
+) -> None:
+    whole = advance(SeedSearch(name, 1, 5, cluster), relax, 14)
+    assert isinstance(whole.engine, Engine)
+    half = advance(SeedSearch(name, 1, 5, cluster), relax, 9)
+    resumed = SeedSearch(name, 1, 5, cluster)
+    resumed.restore(half.state())
+    advance(resumed, relax, 5)
+    for field in ("energy", "calls", "rejection", "round", "step"):
+        np.testing.assert_array_equal(
+            getattr(resumed.history, field), getattr(whole.history, field)
+        )
+    for one, other in zip(resumed.ask(), whole.ask(), strict=True):
+        np.testing.assert_array_equal(one.positions, other.positions)
+        assert one.refine_below == other.refine_below
+    found = [(m.energy, m.hits, m.calls, m.engine) for m in resumed.candidates.minima]
+    assert found == [(m.energy, m.hits, m.calls, m.engine) for m in whole.candidates.minima]
+
+
+def test_engines_of_one_seed_begin_alike_and_of_another_differ(cluster: Problem) -> None:
+    starts = {
+        name: SeedSearch(name, 0, 5, cluster).ask()[0].positions
+        for name in ENGINES
+        if name != "cma"
+    }
+    first = starts["random"]
+    for positions in starts.values():
+        np.testing.assert_array_equal(positions, first)
+    assert not np.array_equal(SeedSearch("random", 1, 5, cluster).ask()[0].positions, first)
+
+
+def test_restarts_double_the_population_or_alternate(cluster: Problem, relax: Relaxer) -> None:
+    seed = SeedSearch("cma", 0, 5, cluster)
+    sizes = []
+    for _ in range(40):
+        asked = seed.ask()
+        sizes.append(len(asked))
+        seed.tell(relax(asked))
+    assert sizes[0] == 4
+    assert max(sizes) >= 8, "the large regime doubles"
+    large_at = sizes.index(max(sizes))
+    assert min(sizes[large_at:]) < max(sizes), "and small ones come in between"
+
+
+def test_a_structure_from_another_island_is_in_the_next_generation(
+    cluster: Problem, relax: Relaxer
+) -> None:
+    one, other = (advance(SeedSearch("cma", k, 5, cluster), relax, 2) for k in (0, 1))
+    migrant = one.candidates.minima[0].positions
+    other.engine.receive(migrant)
+    asked = other.ask()
+    energies = [result.energy for result in relax(asked)]
+    assert min(energies) <= one.candidates.minima[0].energy + 0.05
+
+
+def test_side_by_side_they_share_budget_and_archive(tmp_path: Path) -> None:
+    results = thermosearch.run(study(), output=tmp_path / "run", quiet=True)
+    told = {(q.name, q.conditions.get("engine")): q for q in results.quantities}
+    assert told["lowest_energy", None].value == pytest.approx(LJ7, abs=1e-4)
+    for name in ENGINES:
+        success = told["success_probability", name]
+        assert success.conditions["calls"] == 1500
+        assert 0.0 <= success.conditions["low"] <= success.value <= success.conditions["high"]
+        assert success.value > 0.5, "seven atoms are easy for all"
+    minima = ase.io.read(tmp_path / "run/structures/minima.extxyz", index=":")
+    # LJ7 has four minima: a pentagonal bipyramid (order 20) and three more.
+    assert len(minima) == 4
+    assert minima[0].info["point_group_order"] == 20
+    assert sum(atoms.info["hits"] for atoms in minima) > 4
+    stored = list(ase.db.connect(tmp_path / "run/structures/minima.db").select())
+    assert [row.energy_eV for row in stored] == [atoms.info["energy_eV"] for atoms in minima]
+
+
+def test_engines_side_by_side_need_a_budget(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give method"):
+        thermosearch.run(study(budget=None), output=tmp_path / "run", quiet=True)
