@@ -25,8 +25,11 @@ def _neighbours(seed: int, n: int = 3, m: int = 9) -> tuple[Array, Array, Array]
     return jnp.asarray(vectors), jnp.asarray(filled), jnp.zeros((n, m), jnp.int32)
 
 
-def test_power_spectrum_is_the_double_sum_over_pairs() -> None:
-    config = ModelConfig(elements=("Si",), scalars="squared", precision="float64")
+@pytest.mark.parametrize("smoothness", [None, 2.0])
+def test_power_spectrum_is_the_double_sum_over_pairs(smoothness: float | None) -> None:
+    config = ModelConfig(
+        elements=("Si",), scalars="squared", smoothness=smoothness, precision="float64"
+    )
     vectors, filled, species = _neighbours(0)
     found = np.asarray(Descriptor.initial(config, jax.random.key(0))(vectors, filled, species))
     for atom in range(len(vectors)):
@@ -37,6 +40,8 @@ def test_power_spectrum_is_the_double_sum_over_pairs() -> None:
         expected = []
         for l in range(6):
             g = bessel_basis(r, 5.0, 8 - l, l)
+            if smoothness is not None:
+                g /= 1.0 + (np.arange(8 - l)[:, None] / smoothness) ** 2
             legendre = (2 * l + 1) / (4 * np.pi) * eval_legendre(l, cosines)
             expected.extend(np.einsum("ni,nj,ij->n", g, g, legendre))
         np.testing.assert_allclose(found[atom], expected, atol=1e-10)

@@ -60,6 +60,22 @@ def test_energy_is_the_mean_of_the_members(model: NeuralPotential, crystal: Conf
     np.testing.assert_allclose(model.energy(crystal, neighbours), jnp.mean(members), rtol=1e-12)
 
 
+def test_bounded_features_bound_the_learned_energy(model: NeuralPotential) -> None:
+    """However far outside the data; well inside nothing changes."""
+    config = dataclasses.replace(CONFIG, feature_bound=20.0)
+    bounded = NeuralPotential.initial(config, jax.random.key(0))
+    few = np.random.default_rng(0).normal(size=(6, bounded.feature_gain.shape[1]))
+    species = jnp.zeros(6, jnp.int32)
+
+    def energies(model: NeuralPotential, scale: float) -> Array:
+        return model.network_energies(jnp.asarray(scale * few), species)
+
+    np.testing.assert_allclose(energies(bounded, 1e-3), energies(model, 1e-3), atol=1e-7)
+    far = energies(bounded, 1e8)
+    np.testing.assert_allclose(energies(bounded, 1e10), far, rtol=1e-6)
+    assert jnp.abs(energies(model, 1e8)).max() > 1e3 * jnp.abs(far).max()
+
+
 def test_hessian_is_symmetric_and_the_slope_of_the_forces(
     model: NeuralPotential, crystal: Configuration
 ) -> None:

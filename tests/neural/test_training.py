@@ -19,6 +19,7 @@ from thermosearch.neural.execute import restored, saveable
 from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.training import batches
 from thermosearch.neural.training import fit as loop
+from thermosearch.neural.training import moments as moments_module
 from thermosearch.neural.training.batches import Example, buckets, epoch, example
 from thermosearch.neural.training.fit import fit, start
 from thermosearch.neural.training.loss import LossConfig, loss, predict
@@ -137,6 +138,8 @@ def test_moments_give_what_the_pairs_give(radial: tuple[int, ...] | None) -> Non
         n_max=3,
         l_max=2,
         radial=radial,
+        smoothness=2.0,
+        feature_bound=5.0,
         couplings=((1, 1, 2),),
         coupling_channels=2,
         widths=(5,),
@@ -160,6 +163,20 @@ def test_moments_give_what_the_pairs_give(radial: tuple[int, ...] | None) -> Non
     mixture = np.tile([0.3, 0.7], (len(pairs.frame), 1))
     for a, b in zip(predict(model, pairs, mixture), predict(model, moments, mixture), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-10)
+
+
+def test_sets_too_large_for_moments_go_through_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ModelConfig(elements=("Cu",), cutoff=CUTOFF, n_max=3, l_max=2, widths=(5,))
+    model = NeuralPotential.initial(config, jax.random.key(0))
+    atoms = alloy(0, (1, 1, 1))
+    atoms.numbers[:] = 29
+    item = example(labelled(atoms, 0), (29,), CUTOFF, np.zeros(1))
+    # (n_max - l + 1)(2 l + 1) moments, three slopes, four bytes.
+    size = item.filled.size * 3 * (4 * 1 + 3 * 3 + 2 * 5) * 4
+    monkeypatch.setattr(moments_module, "_MOST_BYTES", size)
+    assert with_moments([item], model)[0].moments is not None
+    monkeypatch.setattr(moments_module, "_MOST_BYTES", size - 1)
+    assert with_moments([item], model) == (item,)
 
 
 def test_every_structure_once_in_full_batches(prepared: tuple) -> None:

@@ -27,11 +27,21 @@ class ModelConfig:
     radial : tuple of int or None
         Number of learned radial functions for l = 0 ... l_max, each a linear combination of the
         g_{n-l,l} (and of the channels); None takes the g_{n-l,l} of every channel as they are.
+    smoothness : float or None
+        The i-th radial function of each l is damped by 1 / (1 + (i / smoothness)^2) before it is
+        mixed, so that a finite set of data is explained by slowly varying functions first (the
+        smoothness prior of Witt et al., J. Chem. Phys. 159, 164101 (2023),
+        10.1063/5.0158783). None: no damping.
     cross : int
         Power spectrum p_{qq'l} = sum_m c_qlm c_q'lm for 0 <= q' - q <= cross; 0 is the
         diagonal alone.
     scalars : {"linear", "squared"}
         Whether l = 0 enters as c_q00 itself (a pair term) or as its power spectrum.
+    feature_bound : float or None
+        Normalised features x (deviation 1 on the training data) reach the networks as
+        x / sqrt(1 + (x / feature_bound)^2), so that far outside the data, where features grow
+        with the square of the density, the learned energy stays finite and the repulsion wins.
+        None: as they are.
     couplings : tuple of (l1, l2, l3)
         Four-body invariants sum G c_{q l1 m1} c_{q l2 m2} c_{q l3 m3} with the real Gaunt
         coefficients G; l1 + l2 + l3 is even.
@@ -57,8 +67,10 @@ class ModelConfig:
     l_max: int = 5
     channels: int = 4
     radial: tuple[int, ...] | None = None
+    smoothness: float | None = None
     cross: int = 0
     scalars: Literal["linear", "squared"] = "linear"
+    feature_bound: float | None = None
     couplings: tuple[tuple[int, int, int], ...] = ()
     coupling_channels: int = 4
     core: Literal["pyramid", "residual"] = "pyramid"
@@ -123,6 +135,9 @@ def _problems(config: ModelConfig) -> list[str]:
         found.append(f"radial needs l_max + 1 = {config.l_max + 1} numbers, got {config.radial}")
     if min(config.channels, config.members, *config.widths) < 1 or config.cross < 0:
         found.append("channels, members and widths must be positive, cross not negative")
+    for name in ("smoothness", "feature_bound"):
+        if getattr(config, name) is not None and not getattr(config, name) > 0.0:
+            found.append(f"{name} must be positive, got {getattr(config, name)}")
     if config.core == "residual" and len(set(config.widths)) != 1:
         found.append(f"a residual core has equal widths, got {config.widths}")
     for triple in config.couplings:

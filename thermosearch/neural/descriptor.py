@@ -129,9 +129,8 @@ class Descriptor(eqx.Module):
         matrices = []
         for l in range(config.l_max + 1):
             count = config.n_max - l + 1
-            series = jnp.asarray(
-                chebyshev_series(config.cutoff, count, l, terms), jnp.dtype(config.precision)
-            )
+            damped = _damping(config, count) * chebyshev_series(config.cutoff, count, l, terms)
+            series = jnp.asarray(damped, jnp.dtype(config.precision))
             if self.mixing is None:
                 matrices.append(jnp.kron(jnp.eye(channels, dtype=series.dtype), series.T))
             else:
@@ -173,6 +172,13 @@ def invariants(
 
 def _linear(config: ModelConfig, l: int) -> bool:
     return l == 0 and config.scalars == "linear"
+
+
+def _damping(config: ModelConfig, count: int) -> Float[np.ndarray, "count 1"]:
+    """Factors of the radial functions i = 0 ... count - 1."""
+    if config.smoothness is None:
+        return np.ones((count, 1))
+    return 1.0 / (1.0 + (np.arange(count)[:, None] / config.smoothness) ** 2)
 
 
 def _odd_lines(n: int) -> int:

@@ -138,8 +138,16 @@ class NeuralPotential(Committee):
     def _learned_energies(self, environments: "Environments") -> Float[Array, "members n"]:
         species = environments.species
         features = self.descriptor(environments.vectors, environments.filled, environments.partners)
-        normalised = (features - self.feature_shift[species]) * self.feature_gain[species]
-        return self.energy_scale * self.networks(normalised, species)
+        return self.network_energies(features, species)
+
+    def network_energies(
+        self, features: Float[Array, "n features"], species: Int[Array, " n"]
+    ) -> Float[Array, "members n"]:
+        """Atomic energies of the networks from features as the descriptor gives them; eV."""
+        x = (features - self.feature_shift[species]) * self.feature_gain[species]
+        if self.config.feature_bound is not None:
+            x = x * jax.lax.rsqrt(1.0 + (x / self.config.feature_bound) ** 2)
+        return self.energy_scale * self.networks(x, species)
 
     def features(
         self, configuration: Configuration, neighbours: Neighbours

@@ -84,8 +84,10 @@ class ModelSection(StrictModel):
     l_max: int = Field(default=4, ge=0)
     channels: PositiveInt = 4
     radial: tuple[PositiveInt, ...] | None = (8, 6, 5, 4, 3)
+    smoothness: PositiveFloat | None = None
     cross: int = Field(default=1, ge=0)
     scalars: Literal["linear", "squared"] = "linear"
+    feature_bound: PositiveFloat | None = None
     couplings: tuple[tuple[int, int, int], ...] = ((1, 1, 2), (2, 2, 2), (1, 2, 3), (2, 2, 4))
     coupling_channels: PositiveInt = 3
     core: Literal["pyramid", "residual"] = "pyramid"

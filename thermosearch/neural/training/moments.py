@@ -4,7 +4,8 @@ With one element the neighbours enter the descriptor through sums over pairs tha
 learned: the moments A_i,nlm = sum_j g_nl(r_ij) Y_lm(r_ij) of the unmixed radial basis, of which
 the model's coefficients are linear combinations. Positions do not change in training, so the
 moments and their slopes dA_i/dr_ij are constants: energies are functions of A alone and forces
-one product of dE/dA with the slopes, at a fraction of the cost of going through the pairs.
+one product of dE/dA with the slopes, at a fraction of the cost of going through the pairs. The
+price is memory, three numbers a moment and pair: large sets go through the pairs.
 """
 
 from collections.abc import Sequence
@@ -26,10 +27,11 @@ from thermosearch.neural.radial import enveloped_series, series_terms
 from thermosearch.neural.training.batches import Example
 
 _BLOCK = 8192
+_MOST_BYTES = 1_500_000_000
 
 
 def with_moments(items: Sequence[Example], model: NeuralPotential) -> tuple[Example, ...]:
-    """Add moments and repulsion to examples, if the model is of one element.
+    """Add moments and repulsion to examples, if the model is of one element and they fit memory.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def with_moments(items: Sequence[Example], model: NeuralPotential) -> tuple[Exam
     model : NeuralPotential
         Its parameters do not matter.
     """
-    if len(model.config.elements) > 1 or not items:
+    if len(model.config.elements) > 1 or not items or _bytes(items, model.config) > _MOST_BYTES:
         return tuple(items)
     vectors = np.concatenate([item.vectors[item.filled] for item in items])
     ends = np.cumsum([item.filled.sum() for item in items])
@@ -53,6 +55,12 @@ def with_moments(items: Sequence[Example], model: NeuralPotential) -> tuple[Exam
             done.append(_extended(items[len(done)], *(x[low:high] for x in parts)))
         first = int(ends[last - 1])
     return tuple(done)
+
+
+def _bytes(items: Sequence[Example], config: ModelConfig) -> int:
+    """Memory the slopes of the moments would take."""
+    slots = sum(item.filled.size for item in items)
+    return slots * 3 * moment_count(config) * np.dtype(config.precision).itemsize
 
 
 def _extended(
@@ -114,9 +122,7 @@ def learned_energies(
             coefficients.append(jnp.einsum("qi,imn->mqn", mixing, block))
         first += rows * columns
     features = invariants(config, coefficients).T
-    species = jnp.zeros(len(moments), jnp.int32)
-    normalised = (features - model.feature_shift[0]) * model.feature_gain[0]
-    return model.energy_scale * model.networks(normalised, species)
+    return model.network_energies(features, jnp.zeros(len(moments), jnp.int32))
 
 
 @eqx.filter_jit
