@@ -80,14 +80,14 @@ class ModelSection(StrictModel):
     cutoff: PositiveFloat | None = None
     cutoff_in_neighbour_distances: PositiveFloat = 2.2
     basis: Literal["bessel"] = "bessel"
-    n_max: int = Field(default=7, ge=0)
+    n_max: int = Field(default=11, ge=0)
     l_max: int = Field(default=4, ge=0)
     channels: PositiveInt = 4
     radial: tuple[PositiveInt, ...] | None = (8, 6, 5, 4, 3)
-    smoothness: PositiveFloat | None = None
+    smoothness: PositiveFloat | None = 3.0
     cross: int = Field(default=1, ge=0)
     scalars: Literal["linear", "squared"] = "linear"
-    feature_bound: PositiveFloat | None = None
+    feature_bound: PositiveFloat | None = 20.0
     couplings: tuple[tuple[int, int, int], ...] = ((1, 1, 2), (2, 2, 2), (1, 2, 3), (2, 2, 4))
     coupling_channels: PositiveInt = 3
     core: Literal["pyramid", "residual"] = "pyramid"

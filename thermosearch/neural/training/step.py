@@ -64,7 +64,7 @@ class TrainConfig(StrictModel):
     batch_atoms: PositiveInt = 192
     optimiser: Literal["adam", "adamw", "adabelief", "nadam", "amsgrad"] = "adam"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    learning_rate: PositiveFloat = 5e-3
+    learning_rate: PositiveFloat = 3e-3
     warm_up: float = Field(default=0.1, gt=0.0, lt=1.0)
     weight_decay: NonNegativeFloat = 0.0
     clip: PositiveFloat = 10.0
