@@ -274,3 +274,29 @@ def test_a_choice_that_leaves_nothing_to_move(tmp_path: Path) -> None:
         symmetric(tmp_path, moved={"elements": ["Ge"]})
     with pytest.raises(InputError, match="no atom 99"):
         symmetric(tmp_path, moved={"indices": [99]})
+
+
+@pytest.mark.shared
+def test_the_strontium_titanate_slab_moves_42_atoms_a_side(shared: Path) -> None:
+    path = shared / "data/srtio3_110/slabs_4x1.extxyz"
+    middle = [8, 25, 42, 59, 86, 91, 96, 101, 106, 111, 116, 121]
+    system = SystemSection.model_validate(
+        {
+            "founder": str(path),
+            "founder_index": 383,
+            "both_faces": True,
+            "symmetry": ["inversion"],
+            "moved": {"depth": 6.5},
+            "frozen": {"indices": middle},
+        }
+    )
+    founder = make_founder(system, None)
+    freedom = make_degrees_of_freedom(founder, 3.0, (1.5, 2.0))
+    assert (len(founder.moved), freedom.size) == (84, 126)
+    assert int((~founder.mobile).sum()) == 12
+    method = MethodSection(scramble=0.6, minimum_distance=1.1)
+    start = random_start(founder, freedom, method, np.random.default_rng(4))
+    assert nearest_distance(freedom, start) >= 1.1
+    shift = start - founder.configuration.positions
+    assert np.abs(shift).max() > 0.3
+    np.testing.assert_allclose(shift[founder.symmetry.image[1]], -shift, atol=1e-9)

@@ -43,7 +43,8 @@ def build(system: SystemSection, lattice_parameter: float | None) -> tuple[Confi
         return _unplaced(system.cluster, np.zeros((3, 3)), False), "system.cluster"
     if system.crystal is not None:
         return _unplaced(system.crystal, np.array(system.crystal.cell), True), "system.crystal"
-    return from_ase(_read(system.founder, "system.founder")), f"system.founder {system.founder}"
+    atoms = _read(system.founder, "system.founder", system.founder_index)
+    return from_ase(atoms), f"system.founder {system.founder}"
 
 
 def with_overlayer(founder: Configuration, overlayer: OverlayerSection) -> Configuration:
@@ -102,9 +103,9 @@ def _unplaced(
     return from_ase(Atoms(symbols, positions=np.zeros((len(symbols), 3)), cell=cell, pbc=periodic))
 
 
-def _read(path: Path, label: str) -> Atoms:
+def _read(path: Path, label: str, index: int = -1) -> Atoms:
     try:
-        atoms = ase.io.read(path)
+        atoms = ase.io.read(path, index=index)
     except (OSError, ValueError, KeyError, IndexError, UnknownFileTypeError) as error:
         raise InputError(f"{label}: {path} cannot be read: {error}") from error
     atoms.info = {key: value for key, value in atoms.info.items() if key == "total_charge"}

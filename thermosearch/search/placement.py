@@ -33,8 +33,7 @@ def random_start(
     if not anywhere:
         atoms = np.arange(len(positions) - founder.added, len(positions))
     positions = _placed(freedom, positions, atoms, method.minimum_distance, generator)
-    positions, _ = repaired(freedom, positions, method.minimum_distance)
-    return freedom.confined(positions)
+    return repaired(freedom, freedom.confined(positions), method.minimum_distance)[0]
 
 
 def _placed(

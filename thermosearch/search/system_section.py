@@ -173,6 +173,8 @@ class SystemSection(StrictModel):
     slab, cut, cluster, crystal, founder
         Build the founder or read it (any format of ASE; a slab's normal along +z, vacuum
         above); exactly one of them.
+    founder_index : int
+        Frame of the founder's file; the last one by default.
     overlayer : OverlayerSection, optional
         Added to a slab; these atoms are moved too.
     moved_layers : int
@@ -194,6 +196,7 @@ class SystemSection(StrictModel):
     cluster: ClusterSection | None = None
     crystal: CrystalSection | None = None
     founder: InputFile | None = None
+    founder_index: int = -1
     overlayer: OverlayerSection | None = None
     moved_layers: PositiveInt = 1
     relaxed_layers: int = Field(default=5, ge=0)
