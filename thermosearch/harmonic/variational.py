@@ -256,8 +256,9 @@ def tell(problem: PointProblem, state: State, found: Evaluated) -> State:
 def _unfinished(problem: PointProblem, state: State, gain: float, noise: float) -> bool:
     """Whether to step: there is free energy to gain, or the cell is off, or it has just moved."""
     strain, error = float(np.abs(state.drift.strain).max()), float(state.drift.strain_error.max())
-    off = strain > FAR * max(problem.strain_error, error)
-    just_moved = state.strained > FAR * problem.strain_error
+    # Below the sample's own error a move is noise: stepping again would only repeat it.
+    resolved = FAR * max(problem.strain_error, error)
+    off, just_moved = strain > resolved, state.strained > resolved
     return off or just_moved or gain > max(2.0 * noise, GAIN_LEFT * problem.error)
 
 

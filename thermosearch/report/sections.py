@@ -56,8 +56,6 @@ from thermosearch.report.tables import (
 from thermosearch.report.viewer import viewer
 
 CARDS = 4
-LONG_TABLE = 80
-"""Quantities beyond which their table is folded."""
 LONGEST_TABLE = 40
 PICTURES = 4
 MOST_LEVELS = 24
@@ -265,16 +263,6 @@ def warnings(run: Run) -> list[str]:
         if isinstance(flags, list) and flags:
             found.append(f"{each.label}: {', '.join(str(flag) for flag in flags)}.")
     return found
-
-
-def _all_quantities(quantities: Sequence[Measured]) -> Markup | None:
-    """Table of all numbers; a long one is folded away."""
-    if len(quantities) <= CARDS:
-        return None
-    shown = quantity_table(quantities)
-    if len(quantities) <= LONG_TABLE:
-        return shown
-    return element("details", element("summary", f"All {len(quantities)} quantities"), shown)
 
 
 def _gallery(figures: Sequence[Markup], missing: str) -> Markup:
