@@ -138,7 +138,7 @@ def _one_round(campaign: Campaign, progress: list[Progress]) -> list[Progress]:
         if state.done:
             point = finish(campaign, chains[k], points[k], state)
             after[k] = Progress((*progress[k].points, point), None)
-            _tell_user(point, context)
+            _tell_user(point, campaign.study.method.error, context)
     return after
 
 
@@ -170,7 +170,7 @@ def _first(point: PointProblem, chain: Chain, progress: Progress) -> State:
     return begin(point, effective_crystal(chain.crystal, whole, chain.prepared.static))
 
 
-def _tell_user(point: Point, context: RunContext) -> None:
+def _tell_user(point: Point, error: float, context: RunContext) -> None:
     atoms = len(point.effective.numbers)
     context.log.info(
         "%s, %g K, %.3g GPa: F = %.5f +- %.5f eV/atom after %d evaluations",
@@ -183,10 +183,16 @@ def _tell_user(point: Point, context: RunContext) -> None:
     )
     if not point.converged:
         context.log.warning(
-            "%s, %g K: not converged: %s",
+            "%s, %g K: not converged: the gradient is still larger than its noise after "
+            "method.steps refits",
             point.phase,
             point.temperature,
-            "the gradient is still larger than its error after method.steps refits",
+        )
+    elif point.free_energy_error > error * atoms:
+        context.log.warning(
+            "%s, %g K: the error asked for was not reached with method.most_samples",
+            point.phase,
+            point.temperature,
         )
 
 

@@ -60,7 +60,7 @@ class Point(NamedTuple):
     evaluations : int
         Energy and force calls spent on it.
     converged : bool
-        Whether the loop ended by its own rule, with the errors asked for.
+        Whether the gradient vanished within its noise, before the steps ran out.
     mesh_lowest : float or None
         Lowest frequency interpolated on the mesh, THz, negative where imaginary.
     """

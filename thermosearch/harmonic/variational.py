@@ -186,7 +186,15 @@ LARGEST_STRAIN = 0.02
 """Of one step."""
 
 FAR = 3.0
-"""Strain, in units of the error asked for or reached, that makes another step."""
+"""Strain left, in units of the error asked for or reached, that makes another step."""
+
+MOVED = 1.0e-3
+"""Strain of the last step after which the force constants are those of another cell: to a percent
+a frequency does not feel less."""
+
+CLEAR = 4.0
+"""Times its noise that the gain must be: a step taken on noise puts that noise into the cell and
+the force constants, where the larger sample before it was better."""
 
 GAIN_LEFT = 0.05
 """Free energy left to gain, as a share of the error asked for. It is of second order in what the
