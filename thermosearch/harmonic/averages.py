@@ -16,7 +16,7 @@ from jaxtyping import Float
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal
 from thermosearch.harmonic.prepare import Elastic
 from thermosearch.harmonic.regression import Sample, free_energy, pair_mean
-from thermosearch.harmonic.statistics import Bath, Modes, covariance
+from thermosearch.harmonic.statistics import Bath, Modes, variances
 from thermosearch.harmonic.symmetry import symmetrise_tensor, symmetrise_vectors
 
 
@@ -87,8 +87,9 @@ def pressures(
     pulled = (sample.displacements @ effective.force_constants).reshape(s, n, 3)
     virial = np.einsum("sia,sib->sab", u, f)
     raw = -sample.stresses - 0.5 * (virial + virial.transpose(0, 2, 1)) / effective.volume
-    spread = covariance(modes, at) @ effective.force_constants
-    exact = np.einsum("iaib->ab", spread.reshape(n, 3, n, 3))
+    # <x_ia (Phi x)_ib> summed over atoms: the modes' share of it is s omega^2 e_ia e_ib.
+    shares = modes.vectors * np.sqrt(variances(modes, at)) * modes.frequencies
+    exact = np.einsum("iam,ibm->ab", *[shares.reshape(n, 3, -1)] * 2, optimize=True)
     harmonic = (np.einsum("sia,sib->sab", u, pulled) - exact) / effective.volume
     cell = effective.cell
     turned = _turned(crystal, cell, raw)

@@ -141,22 +141,23 @@ def refit(
     both = [-_sylvester(values, turn, each + each.T) for each in whitened]
     shares = [float(np.sum(sample.weights[half == k])) for k in (0, 1)]
     change = both[0] + both[1]
+    weighing = gain_weights(modes, at)
     if min(shares) <= 0.0:
-        return Refit(change, gain_of(modes, at, change, change), 0.0)
+        return Refit(change, float(np.sum(weighing * change**2)), 0.0)
     first, second = both[0] / shares[0], both[1] / shares[1]
     apart = 0.5 * (first - second)
-    return Refit(change, gain_of(modes, at, first, second), gain_of(modes, at, apart, apart))
+    gain, noise = np.sum(weighing * first * second), np.sum(weighing * apart**2)
+    return Refit(change, float(gain), float(noise))
 
 
-def gain_of(
-    modes: Modes, at: Bath, one: Float[np.ndarray, "m m"], other: Float[np.ndarray, "m m"]
-) -> float:
-    """Second-order change of the free energy, sum_st D_st D'_st L_st / (4 s_s s_t), eV.
+def gain_weights(modes: Modes, at: Bath) -> Float[np.ndarray, "m m"]:
+    """Weights of the second-order fall of the free energy, sum_st w_st D_st^2, 1/eV.
 
-    L is the `response`, s the variances, which take D to mass-weighted coordinates.
+    w_st = L_st / (4 s_s s_t) with the `response` L and the variances s, which take D to
+    mass-weighted coordinates.
     """
     spread = variances(modes, at)
-    return 0.25 * float(np.sum(one * other * response(modes, at) / np.outer(spread, spread)))
+    return 0.25 * response(modes, at) / np.outer(spread, spread)
 
 
 def response(modes: Modes, at: Bath) -> Float[np.ndarray, "m m"]:
