@@ -10,6 +10,7 @@ from jaxtyping import Float
 from nested.conftest import ATOMS, cluster, run, sampler
 
 from thermosearch.configuration import Array, Configuration
+from thermosearch.nested.caution import CautiousCommittee
 from thermosearch.nested.measures import Sphere
 from thermosearch.potentials.ideal_gas import IdealGas
 from thermosearch.potentials.interface import Committee, Neighbours
@@ -55,3 +56,25 @@ def test_the_spread_counts_only_below_the_highest_temperature(below: float) -> N
     system = cluster(Wells(jnp.asarray(SPRINGS)), 1, Sphere(1.0, "fixed_centre"))
     found = run(sampler(system, ATOMS, 1), iterations=12, spread=1e-3, highest_kt=below)
     assert ("spread" in found.reason) == (below > 0.0)
+
+
+class Holed(Wells):
+    """One well that the members agree on, and a deeper one that only the first of them has."""
+
+    def member_energies(self, configuration: Configuration, neighbours: Neighbours) -> Array:
+        well = 0.5 * self.springs * jnp.sum(configuration.positions**2)
+        place = configuration.positions[0] - jnp.array([0.7, 0.0, 0.0])
+        return well - jnp.array([9.0, 0.0, 0.0]) * jnp.exp(-0.5 * jnp.sum(place**2) / 0.15**2)
+
+
+def test_a_limit_of_the_spread_keeps_walkers_out_of_holes() -> None:
+    """The hole is 3 deep and has a spread of 5; elsewhere nothing changes."""
+    holed = Holed(jnp.ones(3))
+    lowest = []
+    for potential in (holed, CautiousCommittee(holed, jnp.asarray(0.05))):
+        system = cluster(potential, 1, Sphere(1.0, "fixed_centre"))
+        found = run(sampler(system, ATOMS, 1), iterations=25)
+        best = int(np.argmin(found.state.value))
+        lowest.append((found.state.value[best], found.state.walkers.positions[0, 0, best]))
+    assert lowest[0][0] < -2.0 and lowest[0][1] > 0.5
+    assert 0.0 <= lowest[1][0] < 0.05 and abs(lowest[1][1]) < 0.3

@@ -15,7 +15,7 @@ from thermosearch.nested.measures import FixedCell, Sphere
 from thermosearch.nested.problem import Problem
 from thermosearch.nested.study import NestedStudy
 from thermosearch.nested.walker import Walker
-from thermosearch.potentials.evaluate import uncertainty
+from thermosearch.potentials.evaluate import bucket, uncertainty
 from thermosearch.potentials.interface import Committee
 from thermosearch.relax.loop import Status
 from thermosearch.relax.minimise import minimise
@@ -39,6 +39,8 @@ SHELLS = 3.0
 BINS = 120
 COINCIDE = 0.05
 """Tolerance of space groups, in nearest-neighbour distances."""
+SKIN_SLOTS = 1.6
+"""Slots of a list with a skin of 15 %, for each slot of one without."""
 STEPS = 400
 """Most steps of a relaxation."""
 LIMITS = (Status.CONVERGED, Status.STEP_LIMIT, Status.STALLED)
@@ -173,9 +175,23 @@ def spreads_of(problem: Problem, course: Course, kept: Kept) -> Float[np.ndarray
 
 
 def minima_of(
-    problem: Problem, course: Course, kept: Kept, communicator: Communicator
+    problem: Problem, course: Course, kept: Kept, communicator: Communicator, *, slots: int
 ) -> tuple[Kept, list[Minimum]]:
     """Relax configurations to their minima, the cell with them where it is free.
+
+    Parameters
+    ----------
+    problem : Problem
+        For potential and pressure.
+    course : Course
+        Whose configurations these are.
+    kept : Kept
+        The configurations.
+    communicator : Communicator
+        Ranks share them.
+    slots : int
+        Neighbour slots that the walks needed; one number for all runs, since every other number
+        of slots is a compilation.
 
     Returns
     -------
@@ -197,6 +213,7 @@ def minima_of(
             cell=pressure is not None,
             pressure=0.0 if pressure is None else pressure * problem.units.pressure,
             max_steps=STEPS,
+            capacity=bucket(int(SKIN_SLOTS * slots)),
             width=CHUNK,
         )
         return [_minimum(each) if each.status in LIMITS else None for each in relaxed]

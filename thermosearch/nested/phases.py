@@ -87,7 +87,12 @@ class Phases(NamedTuple):
 
 
 def find_phases(
-    study: NestedStudy, problem: Problem, courses: list[Course], context: RunContext
+    study: NestedStudy,
+    problem: Problem,
+    courses: list[Course],
+    *,
+    slots: int,
+    context: RunContext,
 ) -> Phases:
     """Analyse the kept configurations of all repeats at one set of conditions.
 
@@ -99,6 +104,8 @@ def find_phases(
         Made ready from it.
     courses : list of Course
         The repeats.
+    slots : int
+        Most neighbour slots that any run needed.
     context : RunContext
         Ranks share the work.
     """
@@ -133,7 +140,7 @@ def find_phases(
         nothing,
         {},
     )
-    return empty._replace(**_of_minima(study, problem, courses, kept, context=context))
+    return empty._replace(**_of_minima(study, problem, courses, kept, slots=slots, context=context))
 
 
 def phase_at(phases: Phases, place: int) -> str:
@@ -180,6 +187,7 @@ def _of_minima(
     courses: list[Course],
     kept: list[Kept],
     *,
+    slots: int,
     context: RunContext,
 ) -> dict[str, Any]:
     """Fields of `Phases` that follow from relaxations; none where there were none."""
@@ -187,7 +195,7 @@ def _of_minima(
     if not count:
         return {}
     relaxed = [
-        minima_of(problem, course, thinned(each, count), context.communicator)
+        minima_of(problem, course, thinned(each, count), context.communicator, slots=slots)
         for course, each in zip(courses, kept, strict=True)
     ]
     if not all(minima for _, minima in relaxed):

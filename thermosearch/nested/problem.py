@@ -15,6 +15,7 @@ from ase.io.formats import UnknownFileTypeError
 from jaxtyping import Float
 
 from thermosearch.configuration import Configuration, validate
+from thermosearch.nested.caution import CautiousCommittee
 from thermosearch.nested.ending import Criteria
 from thermosearch.nested.finders import AllPairs, NeighbourFinder, TieredList
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Measure, Sphere
@@ -31,7 +32,7 @@ from thermosearch.nested.sampler import Sizes
 from thermosearch.nested.study import MoveSection, NestedStudy
 from thermosearch.nested.walk import Batching, Plan
 from thermosearch.nested.walker import PairPotential, System, Walker
-from thermosearch.potentials.interface import Potential
+from thermosearch.potentials.interface import Committee, Potential
 from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.runtime.errors import InputError
 from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
@@ -183,6 +184,11 @@ def make_problem(study: NestedStudy) -> Problem:
         If the potential does not know an element, or its cutoff does not fit the cell.
     """
     potential = study.potential.build(study.run.precision)
+    if study.method.spread_limit is not None:
+        if not isinstance(potential, Committee):
+            raise InputError("method.spread_limit: the potential is no committee: leave it out")
+        limit = jnp.asarray(study.method.spread_limit, jnp.float64)
+        potential = CautiousCommittee(potential, limit)
     units = Units(potential.units == "reduced")
     compositions = study.system.all_numbers
     mobile = len(compositions[0])

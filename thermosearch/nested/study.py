@@ -242,6 +242,9 @@ class MethodSection(StrictModel):
         parameters are averages over these; 0 for none, by default a quarter of the walkers.
     exchange_every : int or None
         Iterations between exchanges of walkers between neighbouring pressures; none by default.
+    spread_limit : float or None
+        Committee's spread, eV an atom, above which its energy is raised by four times the excess:
+        the walkers then keep out of holes of the model. No limit by default.
     """
 
     walkers: PositiveInt = 128
@@ -254,6 +257,7 @@ class MethodSection(StrictModel):
     repeats: PositiveInt = 1
     structures_every: NonNegativeInt | None = None
     exchange_every: PositiveInt | None = None
+    spread_limit: PositiveFloat | None = None
     stop: StopSection = StopSection()
 
     @property

@@ -55,10 +55,11 @@ def summarise(
     rows: dict[Conditions, list[Averages]] = {}
     found: dict[Conditions, Phases] = {}
     transitions: list[Transition] = []
+    slots = max(course.state.capacity for course in courses)
     for index, conditions in enumerate(problem.conditions):
         here = [course for course in courses if course.conditions == index]
         rows[conditions] = [run_averages(study, problem, course) for course in here]
-        phases = find_phases(study, problem, here, context)
+        phases = find_phases(study, problem, here, slots=slots, context=context)
         found[conditions] = phases
         curves = thermodynamic_curves(problem, conditions, rows[conditions]) | phases.curves
         stated = problem.stated(conditions)
