@@ -265,9 +265,9 @@ def _unfinished(problem: PointProblem, state: State, gain: float, noise: float) 
     """Whether to step: there is free energy to gain, or the cell is off, or it has just moved."""
     strain, error = float(np.abs(state.drift.strain).max()), float(state.drift.strain_error.max())
     # Below the sample's own error a move is noise: stepping again would only repeat it.
-    resolved = FAR * max(problem.strain_error, error)
-    off, just_moved = strain > resolved, state.strained > resolved
-    return off or just_moved or gain > max(2.0 * noise, GAIN_LEFT * problem.error)
+    off = strain > FAR * max(problem.strain_error, error)
+    just_moved = state.strained > max(MOVED, FAR * error)
+    return off or just_moved or gain > max(CLEAR * noise, GAIN_LEFT * problem.error)
 
 
 def _with_sample(problem: PointProblem, state: State, found: Evaluated) -> State:
