@@ -164,7 +164,7 @@ def test_an_element_the_potential_does_not_know(study: Build) -> None:
 
 
 def test_all_individuals_rejected(study: Build, tmp_path: Path) -> None:
-    cramped = study(method={"minimum_distance": 4.0, "generations": 1})
+    cramped = study(method={"minimum_distance": 6.0, "generations": 1})
     with pytest.raises(InputError, match="all individuals were rejected \\(8 overlap\\)"):
         thermosearch.run(cramped, output=tmp_path / "run", quiet=True)
 

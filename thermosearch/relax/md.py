@@ -109,37 +109,24 @@ def molecular_dynamics(
     InputError
         What `validate` refuses, or masks, masses, velocities that do not fit.
     """
-    reduced = potential.units == "reduced"
-    fs, boltzmann = (1.0, 1.0) if reduced else (FS_IN_INTERNAL_TIME, BOLTZMANN_EV_PER_K)
+    fs, boltzmann = _unit_of_time(potential), _boltzmann(potential)
     masks = mobile_masks(mobile, configurations)
-    lanes, freedoms = [], []
-    sizes = [len(configuration.numbers) for configuration in configurations]
-    for k, configuration in enumerate(configurations):
-        validate(configuration, elements=potential.elements, label=f"structure {k}")
-        free = masks[k] & (np.asarray(configuration.numbers) != PADDING)
-        mass = _masses(configuration, masses[k] if masses is not None else None, reduced)
-        still = bool(np.all(masks[k]))
-        freedoms.append(3.0 * free.sum() - (3.0 if still and friction is None else 0.0))
-        key = jax.random.fold_in(jax.random.PRNGKey(seed), k)
-        if velocities is None:
-            # Step numbers count up from 0; the velocities' stream is the last one.
-            drawn = _draw(
-                jax.random.fold_in(key, 2**32 - 1),
-                mass,
-                free,
-                np.asarray(boltzmann * temperature),
-                still,
-            )
-        else:
-            drawn = np.where(free[:, None], np.asarray(velocities[k]) / fs, 0.0)
-        plan = first_plan(potential, configuration, skin, lists, capacity)
-        lanes.append(
-            _Lane(_state(configuration, drawn, masses=mass, free=free, key=key, plan=plan), plan)
+    thermal = boltzmann * temperature
+    launch = _Launch(potential, seed, thermal, friction is None, skin, lists, capacity)
+    lanes = [
+        launch(
+            k,
+            configuration,
+            masks[k],
+            None if masses is None else masses[k],
+            None if velocities is None else np.asarray(velocities[k]) / fs,
         )
+        for k, configuration in enumerate(configurations)
+    ]
     motion = Motion(
         time_step=np.asarray(time_step * fs, np.float64),
         friction=np.asarray((friction or 0.0) / fs, np.float64),
-        thermal_energy=np.asarray(boltzmann * temperature, np.float64),
+        thermal_energy=np.asarray(thermal, np.float64),
         every=np.asarray(record_every, np.int32),
         stop=np.asarray(0, np.int32),
     )
@@ -148,27 +135,96 @@ def molecular_dynamics(
         stop = min(first + chunk * record_every - 1, steps)
         lanes = [lane.with_records(first, chunk, trajectory) for lane in lanes]
         lanes = advance(lanes, motion._replace(stop=np.asarray(stop, np.int32)))
-        taken = (stop - first) // record_every + 1
-        records = [lane.state.records for lane in lanes]
-        kinetic = np.stack([record.kinetic_energy[:taken] for record in records])
-        yield Chunk(
-            step=first + record_every * np.arange(taken),
-            time=time_step * (first + record_every * np.arange(taken)),
-            potential_energy=np.stack([record.potential_energy[:taken] for record in records]),
-            kinetic_energy=kinetic,
-            temperature=2.0 * kinetic / (boltzmann * np.maximum(freedoms, 1.0)[:, None]),
-            positions=[r.positions[:taken, :n] for r, n in zip(records, sizes, strict=True)]
-            if trajectory
-            else None,
-            velocities=[r.velocities[:taken, :n] * fs for r, n in zip(records, sizes, strict=True)]
-            if trajectory
-            else None,
+        recorded = first + record_every * np.arange((stop - first) // record_every + 1)
+        yield _chunk(
+            lanes,
+            recorded,
+            time_step=time_step,
+            fs=fs,
+            boltzmann=boltzmann,
+            trajectory=trajectory,
         )
 
 
+def _chunk(
+    lanes: "list[_Lane]",
+    recorded: Int[np.ndarray, " r"],
+    *,
+    time_step: float,
+    fs: float,
+    boltzmann: float,
+    trajectory: bool,
+) -> Chunk:
+    """Gather the records of all lanes in the caller's units, without padding."""
+    taken = len(recorded)
+    records = [lane.state.records for lane in lanes]
+    kinetic = np.stack([record.kinetic_energy[:taken] for record in records])
+    freedoms = np.array([lane.freedoms for lane in lanes])
+    kept = list(zip(records, [lane.atoms for lane in lanes], strict=True)) if trajectory else None
+    return Chunk(
+        step=recorded,
+        time=time_step * recorded,
+        potential_energy=np.stack([record.potential_energy[:taken] for record in records]),
+        kinetic_energy=kinetic,
+        temperature=2.0 * kinetic / (boltzmann * np.maximum(freedoms, 1.0)[:, None]),
+        positions=kept and [record.positions[:taken, :n] for record, n in kept],
+        velocities=kept and [record.velocities[:taken, :n] * fs for record, n in kept],
+    )
+
+
+def _unit_of_time(potential: Potential) -> float:
+    """Return one fs in the consistent unit of time; 1 for a potential in reduced units."""
+    return 1.0 if potential.units == "reduced" else FS_IN_INTERNAL_TIME
+
+
+def _boltzmann(potential: Potential) -> float:
+    return 1.0 if potential.units == "reduced" else BOLTZMANN_EV_PER_K
+
+
+class _Launch(NamedTuple):
+    """Sets up trajectories; `conserves` is without a thermostat."""
+
+    potential: Potential
+    seed: int
+    thermal_energy: float
+    conserves: bool
+    skin: float | None
+    lists: Where
+    capacity: int
+
+    def __call__(
+        self,
+        k: int,
+        configuration: Configuration,
+        mask: Bool[np.ndarray, " n"],
+        given_masses: Float[Array, " n"] | None,
+        given_velocities: Float[Array, "n 3"] | None,
+    ) -> "_Lane":
+        """Trajectory k at its first step; its random stream is its own."""
+        validate(configuration, elements=self.potential.elements, label=f"structure {k}")
+        free = mask & (np.asarray(configuration.numbers) != PADDING)
+        masses = _masses(configuration, given_masses, self.potential.units == "reduced")
+        still = bool(np.all(mask))
+        key = jax.random.fold_in(jax.random.PRNGKey(self.seed), k)
+        if given_velocities is None:
+            # Step numbers count up from 0; the velocities' stream is the last one.
+            stream, thermal = jax.random.fold_in(key, 2**32 - 1), np.asarray(self.thermal_energy)
+            velocities = _draw(stream, masses, free, thermal, still)
+        else:
+            velocities = np.where(free[:, None], given_velocities, 0.0)
+        plan = first_plan(self.potential, configuration, self.skin, self.lists, self.capacity)
+        state = _state(configuration, velocities, masses=masses, free=free, key=key, plan=plan)
+        freedoms = 3.0 * free.sum() - (3.0 if still and self.conserves else 0.0)
+        return _Lane(state, plan, len(configuration.numbers), float(freedoms))
+
+
 class _Lane(NamedTuple):
+    """A trajectory: its state and lists, its real atoms and its degrees of freedom."""
+
     state: MdState
     plan: ListPlan
+    atoms: int
+    freedoms: float
 
     def with_records(self, first: int, room: int, trajectory: bool) -> "_Lane":
         atoms = len(self.state.masses)
@@ -199,7 +255,7 @@ class _Advance(NamedTuple):
             for k, state in zip(
                 alike, self._batch([lanes[k].state for k in alike], plan, motion), strict=True
             ):
-                lanes[k] = _Lane(state, plan)
+                lanes[k] = lanes[k]._replace(state=state, plan=plan)
                 if state.overflow:
                     larger = larger_plan(plan, state.configuration)
                     lanes[k] = _grown(lanes[k], larger)
@@ -310,7 +366,7 @@ def _grown(lane: _Lane, larger: ListPlan | None) -> _Lane:
     if larger is None:
         return lane._replace(state=state._replace(broken=np.asarray(True)))
     verlet = jax.tree.map(np.asarray, no_list(state.configuration, larger.capacity))
-    return _Lane(state._replace(verlet=verlet), larger)
+    return lane._replace(state=state._replace(verlet=verlet), plan=larger)
 
 
 def _masses(
