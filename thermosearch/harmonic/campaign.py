@@ -5,12 +5,14 @@ ask together, and what they ask for is shared out over the ranks; the linear alg
 done by every rank alike.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from thermosearch.configuration import Configuration
 from thermosearch.harmonic.chain import Campaign, Chain
 from thermosearch.harmonic.crystal import effective_crystal
-from thermosearch.harmonic.evaluation import evaluate_all, evaluate_requests
+from thermosearch.harmonic.evaluation import PORTION, evaluate_all, evaluate_requests
 from thermosearch.harmonic.finish import finish
 from thermosearch.harmonic.point import Point, QuasiHarmonic
 from thermosearch.harmonic.prepare import Prepared, prepare, started
@@ -20,6 +22,7 @@ from thermosearch.harmonic.records import from_arrays, to_arrays
 from thermosearch.harmonic.statistics import bath
 from thermosearch.harmonic.study import HarmonicStudy
 from thermosearch.harmonic.variational import PointProblem, State, ask, begin, tell
+from thermosearch.potentials.interface import Properties
 from thermosearch.runtime.context import RunContext
 from thermosearch.units import EV_PER_A3_IN_GPA
 
@@ -41,13 +44,14 @@ class Progress(NamedTuple):
 
 def run_all(
     study: HarmonicStudy, problem: Problem, context: RunContext
-) -> tuple[list[Point], list[QuasiHarmonic]] | None:
+) -> tuple[list[Point], list[QuasiHarmonic], int] | None:
     """Run every point, from the latest checkpoint on.
 
     Returns
     -------
-    points, quasi : lists, or None
-        Chain by chain, and the quasi-harmonic approximation of each; None if it was told to stop.
+    points, quasi, evaluations : lists and int, or None
+        Chain by chain; the quasi-harmonic approximation of each; what was evaluated beside the
+        points. None if it was told to stop.
     """
     checkpoint = context.checkpoints.load_latest()
     arrays = {} if checkpoint is None else checkpoint.arrays
@@ -68,7 +72,9 @@ def run_all(
                 context.checkpoints.save(rounds, _arrays(chains, progress), {})
             if stopping:
                 return None
-    return [point for each in progress for point in each.points], _quasi(campaign)
+    quasi, beside = _quasi(campaign)
+    beside += sum({chain.crystal.name: chain.prepared.evaluations for chain in chains}.values())
+    return [point for each in progress for point in each.points], quasi, beside
 
 
 def _chains(
@@ -97,13 +103,21 @@ def _chains(
     return tuple(chains)
 
 
-def _quasi(campaign: Campaign) -> list[QuasiHarmonic]:
-    """Approximate every chain quasi-harmonically; a phase's lattices serve all its pressures."""
+def _quasi(campaign: Campaign) -> tuple[list[QuasiHarmonic], int]:
+    """Approximate every chain quasi-harmonically; a phase's lattices serve all its pressures.
+
+    Returned with the number of evaluations.
+    """
     method = campaign.study.method
     if not method.quasi_harmonic or method.cell == "fixed":
-        return []
-    ranks = campaign.context.communicator
-    evaluate = partial(evaluate_all, campaign.potential, communicator=ranks)
+        return [], 0
+    count = 0
+
+    def evaluate(configurations: Sequence[Configuration]) -> list[Properties]:
+        nonlocal count
+        count += len(configurations)
+        return evaluate_all(campaign.potential, configurations, campaign.context.communicator)
+
     known: dict[str, list[Lattice]] = {}
     found = []
     for chain in campaign.chains:
@@ -116,7 +130,7 @@ def _quasi(campaign: Campaign) -> list[QuasiHarmonic]:
                 chain.crystal, known[name], chain.pressure, temperatures, method.statistics
             )
         )
-    return [each for each in found if each is not None]
+    return [each for each in found if each is not None], count
 
 
 def _open(chain: Chain, progress: Progress) -> bool:
@@ -130,7 +144,8 @@ def _one_round(campaign: Campaign, progress: list[Progress]) -> list[Progress]:
     points = {k: _point_problem(campaign.study, chains[k], progress[k]) for k in active}
     states = {k: progress[k].state or _first(points[k], chains[k], progress[k]) for k in active}
     asked = [ask(points[k], states[k]) for k in active]
-    found = evaluate_requests(campaign.potential, asked, context.communicator)
+    portion = campaign.study.run.batch or PORTION
+    found = evaluate_requests(campaign.potential, asked, context.communicator, portion)
     after = list(progress)
     for k, answer in zip(active, found, strict=True):
         state = tell(points[k], states[k], answer)

@@ -1,5 +1,7 @@
 """Effective harmonic potentials from study to results."""
 
+from dataclasses import replace
+
 from thermosearch.harmonic.campaign import run_all
 from thermosearch.harmonic.problem import make_problem
 from thermosearch.harmonic.study import HarmonicStudy
@@ -29,8 +31,10 @@ def execute(study: HarmonicStudy, context: RunContext) -> Results:
         If the study cannot be made ready, or a structure is far from a stationary point.
     """
     problem = make_problem(study)
-    points, quasi = run_all(study, problem, context) or (None, None)
-    if points is None:
+    found = run_all(study, problem, context)
+    if found is None:
         return Results("harmonic", "stopped")
+    points, quasi, beside = found
     crystals = {crystal.name: crystal for crystal in problem.crystals}
-    return summarise(study, crystals, points, quasi, context)
+    results = summarise(study, crystals, points, quasi, context)
+    return replace(results, evaluations=results.evaluations + beside)
