@@ -11,6 +11,7 @@ from thermosearch.configuration import Configuration, pairs_within
 REACH = 1.35
 """Atoms this many mean nearest-neighbour distances apart are neighbours, unless a cutoff is
 given: 4 in diamond, 6 in simple cubic, 12 in fcc, 14 in bcc."""
+MOST_WAVES = 100_000
 BLOCK = 2**22
 """Pairs of bonds looked at together, which bounds the memory."""
 
@@ -130,7 +131,8 @@ def powder_pattern(
     S(q) = 2 pi^2 / (V q^2) sum_{G != 0} |sum_j f_j exp(i G . r_j)|^2 delta(q - |G|) / sum_j f_j^2,
     the delta functions smeared to Gaussians; it tends to 1 at large q of a disordered structure.
     The atoms scatter as points with as many electrons as their number says (f_j = Z_j): positions
-    of the lines are those of X-rays, their heights lack the fall of form factors.
+    of the lines are those of X-rays, their heights lack the fall of form factors. A cell so large
+    that more than `MOST_WAVES` lines fall within the grid is a gas, and taken as one: S(q) = 1.
 
     Parameters
     ----------
@@ -144,6 +146,8 @@ def powder_pattern(
     cell = np.asarray(configuration.cell)
     reciprocal = 2.0 * np.pi * np.linalg.inv(cell).T
     reach = q[-1] + 4.0 * width
+    if abs(float(np.linalg.det(cell))) * reach**3 / (6.0 * np.pi**2) > MOST_WAVES:
+        return np.ones(len(q))
     counts = np.floor(reach * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
     axes = np.meshgrid(*(np.arange(-n, n + 1) for n in counts), indexing="ij")
     vectors = np.stack(axes, axis=-1).reshape(-1, 3) @ reciprocal
