@@ -31,7 +31,8 @@ def any_page(request: pytest.FixtureRequest) -> Page:
 
 def test_sections_of_each_kind(search_page: Page, train_page: Page) -> None:
     assert search_page.section_ids() == [
-        *("results", "structures", "convergence", "spread", "parity", "provenance")
+        *("results", "structures", "success", "convergence"),
+        *("population", "spread", "parity", "provenance"),
     ]
     assert train_page.section_ids() == ["results", "parity", "learning", "spread", "provenance"]
 

@@ -133,7 +133,11 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zipfile.zlib.error, ValueError, EOFError, OSError) as error:
+    # zipfile has no one error for archives with a byte changed.
+    except (
+        *(zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError, RuntimeError),
+        *(ValueError, EOFError, OSError),
+    ) as error:
         raise InputError(f"{path}: the model file is truncated or damaged ({error})") from error
 
 

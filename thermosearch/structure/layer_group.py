@@ -36,7 +36,12 @@ def symmetry_label(configuration: Configuration, tolerance: float = TOLERANCE) -
     )
     direction = int(np.flatnonzero(~pbc)[0])
     with warnings.catch_warnings():
-        # Its way of reporting errors is about to change, which it says at every call.
+        # spglib returns None or, once phonopy is imported, raises: see `space_group`.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="spglib")
-        found = spglib.get_symmetry_layerdataset(cell, aperiodic_dir=direction, symprec=tolerance)
+        try:
+            found = spglib.get_symmetry_layerdataset(
+                cell, aperiodic_dir=direction, symprec=tolerance
+            )
+        except spglib.SpglibError:
+            return ""
     return "" if found is None else f"{found.international} ({found.number})"

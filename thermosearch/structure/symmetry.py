@@ -40,7 +40,11 @@ def space_group(configuration: Configuration, tolerance: float = 0.1) -> SpaceGr
         np.asarray(configuration.numbers),
     )
     with warnings.catch_warnings():
-        # Its way of reporting errors is about to change, which it says at every call.
+        # spglib says at every call that it is about to raise instead of returning None; phonopy,
+        # once imported, makes it raise already.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="spglib")
-        dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance)
+        try:
+            dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance)
+        except spglib.SpglibError:
+            return UNKNOWN
     return UNKNOWN if dataset is None else SpaceGroup(int(dataset.number), dataset.international)
