@@ -40,6 +40,7 @@ def main(model_path: str, data_folder: str, stem: str) -> None:
         "members": potential.config.members,
         "errors": data_errors(potential, data),
         "diamond": diamond_properties(potential, diamond),
+        "pressure_rises_A3_per_atom": pressure_rises(potential),
         "phases": phase_curves(potential, data / "silicon/castep_reference", diamond),
         "surfaces": surface_energies(potential, diamond),
         "vacancy_eV": vacancy(potential, diamond),
@@ -169,6 +170,15 @@ def diamond_properties(potential: Potential, diamond: Configuration) -> dict[str
         "c12_GPa": c12,
         "c44_GPa": float(c44),
     }
+
+
+def pressure_rises(potential: Potential) -> list[float]:
+    """Volumes from 6 to 30 A^3/atom at which the pressure of diamond rises as it is stretched."""
+    volumes = np.linspace(6.0, 30.0, 97)
+    cells = [from_ase(bulk("Si", "diamond", a=(8 * v) ** (1 / 3))) for v in volumes]
+    found = evaluate(potential, cells, ("energy", "forces", "stress"))
+    pressures = np.array([-np.trace(p.stress) / 3 for p in found])
+    return volumes[1:][np.diff(pressures) >= 0].tolist()
 
 
 def surface_energies(potential: Potential, diamond: Configuration) -> dict[str, dict[str, float]]:
@@ -328,6 +338,8 @@ def as_markdown(card: dict[str, Any], reference: dict[str, Any], file: ModelFile
         f"| surface energy, J/m^2 | {dft['J_per_m2']:.3f} | {model['J_per_m2']:.3f} |",
         "",
         "## Do not trust it",
+        "- for pressures of diamond finer than its ripples: from 6 to 30 A^3/atom P(V) rises at",
+        f"  {', '.join(map(str, card['pressure_rises_A3_per_atom'])) or 'no volume'} A^3/atom;",
         "- where members disagree: ask for the spread, it is there for that;",
         "- on surface reconstructions other than the (001) 2x1 and the faces of the training data",
         "  (twelve surface frames in all);",
