@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import h5py
@@ -16,8 +15,10 @@ import numpy as np
 import pytest
 
 import thermosearch
+from thermosearch.runtime.checkpoint import CheckpointStore
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Quantity, Results
+from thermosearch.search import campaign
 from thermosearch.search.problem import make_problem
 from thermosearch.search.study import SearchStudy
 from thermosearch.units import EV_PER_A2_IN_J_PER_M2
@@ -114,19 +115,23 @@ def same(one: Path, other: Path) -> None:
                 np.testing.assert_array_equal(x[name][()], y[name][()])
 
 
-def test_a_terminated_run_resumes_bit_for_bit(study: Build, tmp_path: Path) -> None:
+def test_a_terminated_run_resumes_bit_for_bit(
+    study: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = study(method={"generations": 25, "seeds": 1})
     whole = thermosearch.run(long, output=tmp_path / "whole", quiet=True)
+    save, saved = CheckpointStore.save, []
 
-    def terminate_after_the_first_checkpoint() -> None:
-        while not list((tmp_path / "run").glob("checkpoints/*.ckpt")):
-            time.sleep(0.002)
-        os.kill(os.getpid(), signal.SIGTERM)
+    def save_and_terminate(store: CheckpointStore, step: int, *state: Any) -> None:
+        save(store, step, *state)
+        saved.append(step)
+        if len(saved) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    killer = threading.Thread(target=terminate_after_the_first_checkpoint)
-    killer.start()
-    stopped = thermosearch.run(long, output=tmp_path / "run", quiet=True)
-    killer.join()
+    with monkeypatch.context() as patched:
+        patched.setattr(campaign, "SAVE_EVERY", 0.0)
+        patched.setattr(CheckpointStore, "save", save_and_terminate)
+        stopped = thermosearch.run(long, output=tmp_path / "run", quiet=True)
     assert stopped.status == "stopped"
     assert 0 < stopped.evaluations < whole.evaluations
     resumed = thermosearch.run(long, output=tmp_path / "run", resume=True, quiet=True)
