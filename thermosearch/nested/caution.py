@@ -1,18 +1,16 @@
 """A committee whose energy is raised where its members disagree: holes of a model are no minima."""
 
-from typing import Literal
-
 import jax.numpy as jnp
 from jaxtyping import Float
 
 from thermosearch.configuration import PADDING, Array, Configuration
-from thermosearch.potentials.interface import Committee, Neighbours
+from thermosearch.potentials.interface import Committee, Neighbours, OnCommittee
 
 STEEPNESS = 4.0
 """A hole as deep as four times its excess spread is filled."""
 
 
-class CautiousCommittee(Committee):
+class CautiousCommittee(OnCommittee, Committee):
     """E = mean + 4 N max(0, s / N - limit), with s the members' sample standard deviation.
 
     Below the limit it is the committee itself. Nested sampling goes wherever the enthalpy is
@@ -20,29 +18,11 @@ class CautiousCommittee(Committee):
 
     Attributes
     ----------
-    committee : Committee
-        Gives the members.
     limit : () float64
         Spread, energy an atom.
     """
 
-    committee: Committee
     limit: Float[Array, ""]
-
-    @property
-    def cutoff(self) -> float | None:
-        """Of the committee."""
-        return self.committee.cutoff
-
-    @property
-    def elements(self) -> tuple[int, ...] | None:
-        """Of the committee."""
-        return self.committee.elements
-
-    @property
-    def units(self) -> Literal["eV", "reduced"]:
-        """Of the committee."""
-        return self.committee.units
 
     def member_energies(
         self, configuration: Configuration, neighbours: Neighbours

@@ -111,20 +111,15 @@ class Committee(Potential):
         """Total energies of the members, (M,) float64; their mean is `energy`."""
 
 
-class CommitteeMember(Potential):
-    """One member of a committee as a potential of its own.
-
-    Its number is an array, so that functions compiled for one member serve all.
+class OnCommittee(Potential):
+    """A potential made of a committee, whose needs and units it has.
 
     Attributes
     ----------
     committee : Committee
-    member : () int32
-        0 to M - 1.
     """
 
     committee: Committee
-    member: Int[Array, ""]
 
     @property
     def cutoff(self) -> float | None:
@@ -140,6 +135,20 @@ class CommitteeMember(Potential):
     def units(self) -> Literal["eV", "reduced"]:
         """Of the committee."""
         return self.committee.units
+
+
+class CommitteeMember(OnCommittee):
+    """One member of a committee as a potential of its own.
+
+    Its number is an array, so that functions compiled for one member serve all.
+
+    Attributes
+    ----------
+    member : () int32
+        0 to M - 1.
+    """
+
+    member: Int[Array, ""]
 
     def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
         """Total energy of this member."""

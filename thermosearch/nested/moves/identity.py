@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Move, Trial, try_proposal
-from thermosearch.nested.streams import Stream, uniform
+from thermosearch.nested.moves.interface import Trial, try_proposal
+from thermosearch.nested.moves.species import SpeciesMove
 from thermosearch.nested.walker import System, Walker
 
 
-class IdentityMove(Move):
+class IdentityMove(SpeciesMove):
     """A mobile atom drawn at random becomes one of the other species of the system.
 
     Every species is as likely in the prior, atom by atom; the chemical potentials are in the
@@ -19,18 +19,6 @@ class IdentityMove(Move):
     """
 
     name: str = eqx.field(static=True, default="identity")
-    largest: float = eqx.field(static=True, default=1.0)
-    target: float = eqx.field(static=True, default=0.0)
-
-    def attempts(self, system: System) -> int:
-        """One."""
-        return 1
-
-    def prepare(
-        self, system: System, step: Float[Array, ""], own: Stream
-    ) -> tuple[tuple[()], Float[Array, "1 2 *w"]]:
-        """Numbers that choose the atom and what it becomes."""
-        return (), uniform(own, (1, 2))
 
     def attempt(
         self,

@@ -6,30 +6,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Move, Trial, try_proposal
-from thermosearch.nested.streams import Stream, uniform
+from thermosearch.nested.moves.interface import Trial, try_proposal
+from thermosearch.nested.moves.species import SpeciesMove
 from thermosearch.nested.walker import System, Walker
 
 
-class SwapMove(Move):
+class SwapMove(SpeciesMove):
     """Two mobile atoms drawn at random exchange their species; equal species are no proposal.
 
     It has no step size.
     """
 
     name: str = eqx.field(static=True, default="swap")
-    largest: float = eqx.field(static=True, default=1.0)
-    target: float = eqx.field(static=True, default=0.0)
-
-    def attempts(self, system: System) -> int:
-        """One."""
-        return 1
-
-    def prepare(
-        self, system: System, step: Float[Array, ""], own: Stream
-    ) -> tuple[tuple[()], Float[Array, "1 2 *w"]]:
-        """Numbers that choose the pair."""
-        return (), uniform(own, (1, 2))
 
     def attempt(
         self,
