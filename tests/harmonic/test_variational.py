@@ -125,6 +125,24 @@ def test_regression_is_that_of_symfc(silicon: Crystal, phi: np.ndarray) -> None:
     assert np.abs(mine - theirs).max() < 1e-9
 
 
+def test_blocks_of_waves_change_no_number(silicon: Crystal, phi: np.ndarray) -> None:
+    """Modes and refits, wave vector by wave vector and all at once."""
+    at, masses = bath(300.0, "quantum"), coordinate_masses(silicon.masses)
+    cell = np.asarray(silicon.supercell.cell)
+    whole, split = (normal_modes(phi, masses, bloch=b) for b in (None, silicon.group.bloch))
+    assert len(set(split.label.tolist())) > 1
+    np.testing.assert_allclose(split.frequencies, whole.frequencies, rtol=1e-9)
+    sample = sample_of(silicon, phi, 1.1 * phi, 8)
+    fits, moved = [], []
+    for modes in (whole, split):
+        fit = refit(modes, at, phi, sample, lambda m: symmetrise_matrix(silicon.group, cell, m))
+        fits.append(fit)
+        moved.append(stepped(modes, at, phi, fit.change)[0])
+    assert fits[0].gain == pytest.approx(fits[1].gain, rel=1e-9)
+    assert fits[0].noise == pytest.approx(fits[1].noise, rel=1e-9)
+    np.testing.assert_allclose(moved[0], moved[1], rtol=0.0, atol=1e-9 * np.abs(phi).max())
+
+
 def test_gain_is_the_second_order_fall_of_the_free_energy(
     silicon: Crystal, phi: np.ndarray
 ) -> None:

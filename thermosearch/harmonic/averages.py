@@ -17,7 +17,7 @@ from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal
 from thermosearch.harmonic.prepare import Elastic
 from thermosearch.harmonic.regression import Sample, free_energy, pair_mean
 from thermosearch.harmonic.statistics import Bath, Modes, variances
-from thermosearch.harmonic.symmetry import symmetrise_tensor, symmetrise_vectors
+from thermosearch.harmonic.symmetry import pair_turns, symmetrise_vectors
 
 
 class Averages(NamedTuple):
@@ -85,12 +85,12 @@ def pressures(
     u = sample.displacements.reshape(s, n, 3)
     f = sample.forces.reshape(s, n, 3)
     pulled = (sample.displacements @ effective.force_constants).reshape(s, n, 3)
-    virial = np.einsum("sia,sib->sab", u, f)
+    virial = u.transpose(0, 2, 1) @ f
     raw = -sample.stresses - 0.5 * (virial + virial.transpose(0, 2, 1)) / effective.volume
     # <x_ia (Phi x)_ib> summed over atoms: the modes' share of it is s omega^2 e_ia e_ib.
     shares = modes.vectors * np.sqrt(variances(modes, at)) * modes.frequencies
-    exact = np.einsum("iam,ibm->ab", *[shares.reshape(n, 3, -1)] * 2, optimize=True)
-    harmonic = (np.einsum("sia,sib->sab", u, pulled) - exact) / effective.volume
+    of_axes = shares.reshape(n, 3, -1).transpose(1, 0, 2).reshape(3, -1)
+    harmonic = (u.transpose(0, 2, 1) @ pulled - of_axes @ of_axes.T) / effective.volume
     cell = effective.cell
     turned = _turned(crystal, cell, raw)
     control = _turned(crystal, cell, 0.5 * (harmonic + harmonic.transpose(0, 2, 1)))
@@ -180,9 +180,8 @@ def _turned(
     crystal: Crystal, cell: Float[np.ndarray, "3 3"], tensors: Float[np.ndarray, "s 3 3"]
 ) -> Float[np.ndarray, "s 3 3"]:
     """Average every tensor over the rotations, by one matrix for all."""
-    units = np.eye(9).reshape(9, 3, 3)
-    matrix = np.array([symmetrise_tensor(crystal.group, cell, each).reshape(9) for each in units])
-    return (tensors.reshape(-1, 9) @ matrix).reshape(-1, 3, 3)
+    mean = pair_turns(crystal.group, cell).mean(axis=0)
+    return (tensors.reshape(-1, 9) @ mean.T).reshape(-1, 3, 3)
 
 
 def _slope(

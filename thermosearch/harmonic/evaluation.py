@@ -82,8 +82,9 @@ def evaluate_requests(
         If an energy is not finite: a sample has left what the potential knows.
     """
     tasks = [
-        each._replace(positions=each.positions[start : start + portion])
+        Task(each._replace(positions=each.positions[start : start + portion]), lists)
         for each in requests
+        for lists in [_lists(potential, each)]
         for start in range(0, len(each.positions), portion)
     ]
     found = iter(communicator.map(partial(evaluate_portion, potential, portion), tasks))
@@ -109,22 +110,37 @@ def evaluate_all(
     return [each for part in communicator.map(work, portions) for each in part]
 
 
-def evaluate_portion(potential: Potential, width: int, task: Request) -> Evaluated:
-    """Evaluate one task, in a shape of `width` samples whatever their number."""
-    count = len(task.positions)
+class Task(NamedTuple):
+    """Some samples of a request, and how to list neighbours in it; None for any way."""
+
+    request: Request
+    lists: DeviceList | None
+
+
+def _lists(potential: Potential, request: Request) -> DeviceList | None:
+    """Make lists that fit most samples of a request, by some of them spread over it."""
     if potential.cutoff is None or np.isinf(potential.cutoff):
-        moved = [task.configuration._replace(positions=each) for each in task.positions]
+        return None
+    shown = np.unique(np.linspace(0, len(request.positions) - 1, LOOKED_AT).astype(int))
+    some = [request.configuration._replace(positions=request.positions[k]) for k in shown]
+    return DeviceList.covering(some, potential.cutoff, RESERVE)
+
+
+def evaluate_portion(potential: Potential, width: int, task: Task) -> Evaluated:
+    """Evaluate one task, in a shape of `width` samples whatever their number."""
+    (configuration, positions), lists = task
+    count = len(positions)
+    if lists is None:
+        moved = [configuration._replace(positions=each) for each in positions]
         each = evaluate(potential, moved, ("energy", "forces", "stress"))
         return Evaluated(*(np.stack(field) for field in zip(*each, strict=True)))
-    missing = np.repeat(task.positions[-1:], width - count, axis=0)
-    filled = np.concatenate([task.positions, missing])
-    first = task.configuration._replace(positions=task.positions[0])
-    lists = DeviceList.covering([first], potential.cutoff, RESERVE)
+    missing = np.repeat(positions[-1:], width - count, axis=0)
+    filled = np.concatenate([positions, missing])
     while True:
-        found, needed = jax.device_get(_run(potential, lists, task.configuration, filled))
+        found, needed = jax.device_get(_run(potential, lists, configuration, filled))
         if int(np.max(needed)) <= lists.capacity:
             break
-        fullest = task.configuration._replace(positions=filled[int(np.argmax(needed))])
+        fullest = configuration._replace(positions=filled[int(np.argmax(needed))])
         lists = answer_overflow(lists, [fullest], RESERVE)
     return Evaluated(
         np.asarray(found.energy[:count]),
@@ -134,7 +150,10 @@ def evaluate_portion(potential: Potential, width: int, task: Request) -> Evaluat
 
 
 RESERVE = 1.08
-"""Room in the neighbour lists beyond what the first sample of a portion needs."""
+"""Room in the neighbour lists beyond what the samples looked at need."""
+
+LOOKED_AT = 3
+"""Samples of a request by which its lists are made."""
 
 
 @eqx.filter_jit

@@ -11,9 +11,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from thermosearch.harmonic.statistics import Bath, Modes, harmonic_free_energy, variances
+from thermosearch.harmonic.statistics import (
+    Bath,
+    Modes,
+    harmonic_free_energy,
+    stacks,
+    variances,
+)
 
 Projection = Callable[[np.ndarray], np.ndarray]
 """Puts a matrix over the coordinates into the space that the symmetry allows."""
@@ -109,7 +115,7 @@ def refit(
 
     Minimises the mean of |A^T g + D z|^2 over symmetric D, with x = A z and z of unit variance,
     over the sample carried by all operations of the space group. In these coordinates all modes
-    count alike, soft and stiff.
+    count alike, soft and stiff. Modes of different labels have nothing to do with each other.
 
     Parameters
     ----------
@@ -126,28 +132,37 @@ def refit(
     """
     scale = np.sqrt(variances(modes, at))
     root = np.sqrt(modes.masses)[:, None]
-    to_modes = root * modes.vectors / scale
+    to_modes, from_modes = root * modes.vectors / scale, modes.vectors * scale / root
     x, weights = sample.displacements, sample.weights
     residual = sample.forces + x @ force_constants
     half = np.arange(len(x)) // 2 % 2 if len(x) > 2 else np.zeros(len(x), int)
-    whitened = [
-        (modes.vectors * scale).T
-        @ (project(_outer(residual, x, weights * (half == k))) / root)
-        @ to_modes
-        for k in (0, 1)
-    ]
-    spread = to_modes.T @ project(_outer(x, x, weights)) @ to_modes
-    values, turn = np.linalg.eigh(0.5 * (spread + spread.T))
-    both = [-_sylvester(values, turn, each + each.T) for each in whitened]
-    shares = [float(np.sum(sample.weights[half == k])) for k in (0, 1)]
-    change = both[0] + both[1]
+    shares = [float(np.sum(weights[half == k])) for k in (0, 1)]
+    mixed = [project(_outer(residual, x, weights * (half == k))) @ to_modes for k in (0, 1)]
+    spread = project(_outer(x, x, weights)) @ to_modes
     weighing = gain_weights(modes, at)
+    change, gain, noise = np.zeros_like(weighing), 0.0, 0.0
+    for members in blocks_of(modes):
+        there = members[:, :, None], members[:, None, :]
+        values, turn = np.linalg.eigh(_symmetric(_in_blocks(to_modes, spread, members)))
+        both = [
+            -_sylvester(values, turn, 2.0 * _symmetric(_in_blocks(from_modes, each, members)))
+            for each in mixed
+        ]
+        change[there] = both[0] + both[1]
+        if min(shares) > 0.0:
+            first, second = both[0] / shares[0], both[1] / shares[1]
+            gain += float(np.sum(weighing[there] * first * second))
+            noise += 0.25 * float(np.sum(weighing[there] * (first - second) ** 2))
     if min(shares) <= 0.0:
-        return Refit(change, float(np.sum(weighing * change**2)), 0.0)
-    first, second = both[0] / shares[0], both[1] / shares[1]
-    apart = 0.5 * (first - second)
-    gain, noise = np.sum(weighing * first * second), np.sum(weighing * apart**2)
-    return Refit(change, float(gain), float(noise))
+        gain = float(np.sum(weighing * change**2))
+    return Refit(change, gain, noise)
+
+
+def blocks_of(modes: Modes) -> list[Int[np.ndarray, "k b"]]:
+    """Numbers of the modes that mix, a row each set; one array for each size."""
+    if modes.label is None:
+        return [np.arange(len(modes.frequencies))[None]]
+    return stacks(modes.label)
 
 
 def gain_weights(modes: Modes, at: Bath) -> Float[np.ndarray, "m m"]:
@@ -205,11 +220,17 @@ def stepped(
     root = np.sqrt(modes.masses)[:, None]
     unit = np.sqrt(variances(modes, at)) * modes.frequencies
     relative = change / np.outer(unit, unit)
-    values, turn = np.linalg.eigh(0.5 * (relative + relative.T))
-    allowed = np.clip(damping * values, LARGEST_FALL, LARGEST_RISE)
-    stiff = (root * modes.vectors * modes.frequencies) @ turn
-    moved = force_constants + (stiff * allowed) @ stiff.T
-    return 0.5 * (moved + moved.T), int(np.sum(allowed != damping * values))
+    stiff = root * modes.vectors * modes.frequencies
+    moved, bounded = force_constants, 0
+    for members in blocks_of(modes):
+        blocks = relative[members[:, :, None], members[:, None, :]]
+        values, turn = np.linalg.eigh(_symmetric(blocks))
+        allowed = np.clip(damping * values, LARGEST_FALL, LARGEST_RISE)
+        bounded += int(np.sum(allowed != damping * values))
+        turned = stiff[:, members].transpose(1, 0, 2) @ turn
+        columns = [np.hstack(list(each)) for each in (turned * allowed[:, None, :], turned)]
+        moved = moved + columns[0] @ columns[1].T
+    return 0.5 * (moved + moved.T), bounded
 
 
 def next_damping(
@@ -258,11 +279,27 @@ def _outer(
     return (weights[:, None] * left).T @ right
 
 
+def _in_blocks(
+    left: Float[np.ndarray, "n m"],
+    right: Float[np.ndarray, "n m"],
+    members: Int[np.ndarray, "k b"],
+) -> Float[np.ndarray, "k b b"]:
+    """Blocks of left^T right."""
+    return left[:, members].transpose(1, 2, 0) @ right[:, members].transpose(1, 0, 2)
+
+
+def _symmetric(blocks: Float[np.ndarray, "k b b"]) -> Float[np.ndarray, "k b b"]:
+    return 0.5 * (blocks + blocks.transpose(0, 2, 1))
+
+
 def _sylvester(
-    values: Float[np.ndarray, " m"], turn: Float[np.ndarray, "m m"], right: Float[np.ndarray, "m m"]
-) -> Float[np.ndarray, "m m"]:
+    values: Float[np.ndarray, "k b"],
+    turn: Float[np.ndarray, "k b b"],
+    right: Float[np.ndarray, "k b b"],
+) -> Float[np.ndarray, "k b b"]:
     """Symmetric D of least norm with D C + C D = right, for C = turn diag(values) turn^T."""
-    total = values[:, None] + values[None, :]
+    back = turn.transpose(0, 2, 1)
+    total = values[:, :, None] + values[:, None, :]
     seen = total > 1e-10 * values.max()
-    turned = np.where(seen, turn.T @ right @ turn / np.where(seen, total, 1.0), 0.0)
-    return turn @ turned @ turn.T
+    turned = np.where(seen, back @ right @ turn / np.where(seen, total, 1.0), 0.0)
+    return turn @ turned @ back

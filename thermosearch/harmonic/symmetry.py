@@ -3,6 +3,10 @@
 Averaging over the group projects on what the symmetry allows, so force constants, centroids and
 strains keep it exactly, whatever noise is averaged; and regression over samples carried by all
 operations is regression within the allowed force constants, without a basis of them.
+
+What translations leave as it is (force constants, covariances, their corrections) is
+block-diagonal in `BlochFunctions`, one block a wave vector and its negative. Everything cubic in
+the number of coordinates is done block by block.
 """
 
 from typing import NamedTuple
@@ -12,10 +16,27 @@ from jaxtyping import Float, Int
 from phonopy.structure.symmetry import Symmetry
 
 
+class BlochFunctions(NamedTuple):
+    """Real waves over the atoms of a supercell, cos(q r) and sin(q r) on each kind of atom.
+
+    Attributes
+    ----------
+    waves : (n, n) float64
+        Orthonormal columns.
+    label : (n,) int64
+        Number of the pair q, -q of each column.
+    """
+
+    waves: Float[np.ndarray, "n n"]
+    label: Int[np.ndarray, " n"]
+
+
 class SpaceGroup(NamedTuple):
     """Operations that map a supercell on itself, translations apart.
 
-    Operation g carries atom i to atom `permutation[i]` and turns its displacement by R_g.
+    Operation g carries atom i to atom `permutation[i]` and turns its displacement by R_g. The
+    blocks (i, j) of a matrix that translations leave as it is are known from its rows of the
+    first atoms, one of each orbit of the translations; `rows` and `all_rows` say where.
 
     Attributes
     ----------
@@ -27,12 +48,24 @@ class SpaceGroup(NamedTuple):
         One operation for every rotation, in lattice coordinates of the supercell: x -> W x.
     permutations : (p, n) int64
         Of these operations.
+    first : (o,) int64
+        First atoms.
+    rows : (o, n, p) int64
+        For every rotation, number o * n + j of the block that it carries to (first[o], j).
+    all_rows : (n, n) int64
+        Number of the block that some translation carries to (i, j).
+    bloch : BlochFunctions
+        Of the translations.
     """
 
     name: str
     translations: Int[np.ndarray, "t n"]
     rotations: Int[np.ndarray, "p 3 3"]
     permutations: Int[np.ndarray, "p n"]
+    first: Int[np.ndarray, " o"]
+    rows: Int[np.ndarray, "o n p"]
+    all_rows: Int[np.ndarray, "n n"]
+    bloch: BlochFunctions
 
     @property
     def order(self) -> int:
@@ -49,9 +82,22 @@ def space_group(found: Symmetry) -> SpaceGroup:
     translations = permutations[pure]
     identity = np.flatnonzero(np.all(translations == np.arange(permutations.shape[1]), axis=1))
     order = np.r_[identity, np.setdiff1d(np.arange(len(translations)), identity)]
-    unique, first = np.unique(rotations.reshape(-1, 9), axis=0, return_index=True)
-    name = found.get_international_table().strip()
-    return SpaceGroup(name, translations[order], unique.reshape(-1, 3, 3), permutations[first])
+    translations = translations[order]
+    unique, chosen = np.unique(rotations.reshape(-1, 9), axis=0, return_index=True)
+    permutations = permutations[chosen]
+    first, all_rows = _rows_of_orbits(translations)
+    inverse = np.argsort(permutations, axis=1)
+    rows = all_rows[inverse[:, first][:, :, None], inverse[:, None, :]]
+    return SpaceGroup(
+        name=found.get_international_table().strip(),
+        translations=translations,
+        rotations=unique.reshape(-1, 3, 3),
+        permutations=permutations,
+        first=first,
+        rows=np.ascontiguousarray(rows.transpose(1, 2, 0)),
+        all_rows=all_rows,
+        bloch=_bloch(translations, first),
+    )
 
 
 def cartesian_rotations(
@@ -73,63 +119,68 @@ def symmetrise_vectors(
     group: SpaceGroup, cell: Float[np.ndarray, "3 3"], vectors: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
     """Average of what the operations make of one vector an atom (displacements, forces)."""
-    moved = np.empty_like(vectors)
-    total = np.zeros_like(vectors)
-    for permutation in group.translations:
-        moved[permutation] = vectors
-        total += moved
-    mean = total / len(group.translations)
-    total = np.zeros_like(vectors)
-    for turn, permutation in zip(cartesian_rotations(group, cell), group.permutations, strict=True):
-        moved[permutation] = mean @ turn.T
-        total += moved
-    return total / len(group.rotations)
+    # The inverses of all translations are all translations.
+    mean = vectors[group.translations].mean(axis=0)
+    carried = mean[np.argsort(group.permutations, axis=1)]
+    return np.mean(carried @ cartesian_rotations(group, cell).transpose(0, 2, 1), axis=0)
 
 
 def symmetrise_matrix(
     group: SpaceGroup, cell: Float[np.ndarray, "3 3"], matrix: Float[np.ndarray, "m m"]
 ) -> Float[np.ndarray, "m m"]:
     """Average of P_g M P_g^T over the group, for a matrix over the coordinates (m = 3 n)."""
-    n = len(matrix) // 3
-    blocks = matrix.reshape(n, 3, n, 3).transpose(0, 2, 1, 3)
-    # Once translations are averaged, one row of blocks of every orbit of theirs tells all.
-    first, shift = _orbits(group)
-    rows = np.zeros((len(first), n, 3, 3))
-    for permutation in group.translations:
-        rows += blocks[permutation[first]][:, permutation]
-    full = _spread(group, rows, shift)
-    turned = np.zeros((len(first) * n, 9))
-    for turn, permutation in zip(cartesian_rotations(group, cell), group.permutations, strict=True):
-        inverse = np.argsort(permutation)
-        carried = full[inverse[first][:, None], inverse].reshape(-1, 9)
-        # R M R^T of all blocks by one product.
-        turned += carried @ np.kron(turn, turn).T
-    full = _spread(group, turned.reshape(rows.shape) / group.order, shift)
+    n, first = len(matrix) // 3, group.first
+    blocks = matrix.reshape(n, 3, n, 3).transpose(0, 2, 1, 3).reshape(n * n, 9)
+    moved = group.translations[:, first][:, :, None] * n + group.translations[:, None, :]
+    rows = blocks[moved].mean(axis=0).reshape(-1, 9)
+    # R M R^T of all blocks and rotations by one product.
+    turns = pair_turns(group, cell).transpose(0, 2, 1).reshape(-1, 9)
+    turned = rows[group.rows].reshape(len(rows), -1) @ turns / len(group.rotations)
+    full = turned[group.all_rows].reshape(n, n, 3, 3)
     return full.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n)
 
 
-def _orbits(
-    group: SpaceGroup,
-) -> tuple[Int[np.ndarray, " orbits"], tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]]:
-    """First atom of each orbit of the translations; of every atom, its orbit and how it got there.
+def pair_turns(group: SpaceGroup, cell: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "p 9 9"]:
+    """Kronecker squares of the rotations: what they make of the nine components of a tensor."""
+    turn = cartesian_rotations(group, cell)
+    return np.einsum("pab,pcd->pacbd", turn, turn).reshape(-1, 9, 9)
 
-    Atom i is `translations[k][first[o]]`; returned are `first` and the arrays (o, k).
+
+def _rows_of_orbits(
+    translations: Int[np.ndarray, "t n"],
+) -> tuple[Int[np.ndarray, " o"], Int[np.ndarray, "n n"]]:
+    """First atom of each orbit, and of every block (i, j) the number of the one it comes from.
+
+    Atom i is translation k of first atom o: the translation back brings (i, j) to
+    (first[o], j'), block o * n + j'.
     """
-    first = np.unique(group.translations.min(axis=0))
-    images = group.translations[:, first]
-    orbit = np.empty(images.size, np.int64)
-    by = np.empty(images.size, np.int64)
+    count = translations.shape[1]
+    first = np.unique(translations.min(axis=0))
+    images = translations[:, first]
+    orbit, by = np.empty(count, np.int64), np.empty(count, np.int64)
     orbit[images] = np.arange(len(first))[None]
     by[images] = np.arange(len(images))[:, None]
-    return first, (orbit, by)
+    back = np.argsort(translations, axis=1)[by]
+    return first, orbit[:, None] * count + back
 
 
-def _spread(
-    group: SpaceGroup,
-    rows: Float[np.ndarray, "orbits n 3 3"],
-    shift: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]],
-) -> Float[np.ndarray, "n n 3 3"]:
-    """All rows of blocks of a matrix that translations leave as it is."""
-    orbit, by = shift
-    back = np.argsort(group.translations, axis=1)[by]
-    return rows[orbit[:, None], back]
+def _bloch(translations: Int[np.ndarray, "t n"], first: Int[np.ndarray, " o"]) -> BlochFunctions:
+    """Find the common eigenfunctions of the translations, by one generic sum of them.
+
+    sum_k c_k (T_k + T_k^-1) has the eigenvalue 2 sum_k c_k cos(q r_k), the same for q and -q and,
+    for generic c, for no other pair: its eigenspaces are the blocks.
+    """
+    count, atoms = translations.shape
+    images = translations[:, first]
+    place = np.empty(atoms, np.int64)
+    place[images] = np.arange(count)[:, None]
+    generic = np.zeros((count, count))
+    weights = np.random.default_rng(0).standard_normal(count)
+    for weight, permutation in zip(weights, translations, strict=True):
+        generic[place[permutation[images[:, 0]]], np.arange(count)] += weight
+    values, vectors = np.linalg.eigh(generic + generic.T)
+    new = np.diff(values, prepend=-np.inf) > 1e-9 * np.abs(values).max()
+    waves = np.zeros((atoms, count, len(first)))
+    for o in range(len(first)):
+        waves[images[:, o], :, o] = vectors
+    return BlochFunctions(waves.reshape(atoms, atoms), np.repeat(np.cumsum(new) - 1, len(first)))

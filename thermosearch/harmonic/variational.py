@@ -211,7 +211,7 @@ def begin(problem: PointProblem, effective: EffectiveCrystal, damping: float = 1
     """
     return State(
         effective=effective,
-        modes=_modes(effective),
+        modes=_modes(problem.crystal, effective),
         sample=None,
         request=problem.pairs,
         step=0,
@@ -325,7 +325,7 @@ def _step(problem: PointProblem, state: State, fitted: Refit, row: Course) -> St
     about = own._replace(displacements=own.displacements - shift.reshape(-1))
     return state._replace(
         effective=after,
-        modes=_modes(after),
+        modes=_modes(problem.crystal, after),
         sample=None,
         request=_whole(problem, min(max(problem.pairs, wanted), problem.most_pairs)),
         step=state.step + 1,
@@ -380,8 +380,9 @@ def _draw(problem: PointProblem, state: State, drawn: int) -> Float[np.ndarray, 
     return displacements(state.modes, problem.at, normals)
 
 
-def _modes(effective: EffectiveCrystal) -> Modes:
-    return normal_modes(effective.force_constants, coordinate_masses(effective.masses))
+def _modes(crystal: Crystal, effective: EffectiveCrystal) -> Modes:
+    masses = coordinate_masses(effective.masses)
+    return normal_modes(effective.force_constants, masses, bloch=crystal.group.bloch)
 
 
 def _whole(problem: PointProblem, pairs: float | int) -> int:
