@@ -18,7 +18,6 @@ import thermosearch
 from thermosearch.runtime.checkpoint import CheckpointStore
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Quantity, Results
-from thermosearch.search import campaign
 from thermosearch.search.problem import make_problem
 from thermosearch.search.study import SearchStudy
 from thermosearch.units import EV_PER_A2_IN_J_PER_M2
@@ -129,7 +128,6 @@ def test_a_terminated_run_resumes_bit_for_bit(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(campaign, "SAVE_EVERY", 0.0)
         patched.setattr(CheckpointStore, "save", save_and_terminate)
         stopped = thermosearch.run(long, output=tmp_path / "run", quiet=True)
     assert stopped.status == "stopped"
@@ -137,6 +135,24 @@ def test_a_terminated_run_resumes_bit_for_bit(
     resumed = thermosearch.run(long, output=tmp_path / "run", resume=True, quiet=True)
     assert resumed.status == "finished"
     same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize(("interval", "saves"), [(None, 3), ("01:00:00", 0)])
+def test_every_generation_is_saved_unless_the_study_says_how_often(
+    study: Build,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interval: str | None,
+    saves: int,
+) -> None:
+    given = study(method={"generations": 3, "seeds": 1}).model_dump(mode="json")
+    given["run"].pop("checkpoint_interval")
+    if interval is not None:
+        given["run"]["checkpoint_interval"] = interval
+    saved: list[int] = []
+    monkeypatch.setattr(CheckpointStore, "save", lambda store, step, *state: saved.append(step))
+    thermosearch.run(given, output=tmp_path / "run", quiet=True)
+    assert len(saved) == saves
 
 
 @pytest.mark.mpi

@@ -5,16 +5,12 @@ from collections.abc import Callable, Sequence
 from tqdm import tqdm
 
 from thermosearch.runtime.context import RunContext
-from thermosearch.runtime.stop import Periodic
 from thermosearch.search.evaluate import Evaluated
 from thermosearch.search.proposal import Proposal
 from thermosearch.search.seed import SeedSearch
 from thermosearch.search.study import MethodSection
 
 Relax = Callable[[Sequence[Proposal]], list[Evaluated]]
-
-SAVE_EVERY = 1.0
-"""Generations that take longer than this, s, are all saved; of shorter ones some."""
 
 
 def run_campaign(
@@ -53,7 +49,6 @@ def run_campaign(
     """
     done = _resume(seeds, context)
     bar.update(_progress(seeds, method))
-    due = Periodic(context.communicator, SAVE_EVERY)
     while active := [seed for seed in seeds if seed.active]:
         if context.stop():
             _save(seeds, done, context)
@@ -63,7 +58,7 @@ def run_campaign(
             seed.tell(individuals)
         _migrate(active, method)
         done += 1
-        if due():
+        if context.checkpoint_due():
             _save(seeds, done, context)
         bar.update(_progress(seeds, method) - bar.n)
     return True

@@ -1,11 +1,11 @@
 """The study file of a search: what the user writes, checked."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from thermosearch.potentials.section import PotentialSection
-from thermosearch.runtime.study import InputFile, RunSection, StrictModel
+from thermosearch.runtime.study import InputFile, RunSection, StrictModel, seconds
 from thermosearch.search.system_section import SystemSection
 
 EngineName = Literal["cma", "random", "basin_hopping", "minima_hopping"]
@@ -193,6 +193,13 @@ class MethodSection(StrictModel):
         return self
 
 
+class SearchRunSection(RunSection):
+    """Section `[run]` of a search."""
+
+    checkpoint_interval: Annotated[float, Field(ge=0.0), BeforeValidator(seconds)] = 0.0
+    """Time between checkpoints; 0 saves every generation."""
+
+
 class SearchStudy(StrictModel):
     """A search for the lowest structures of a surface, a cluster or a cell."""
 
@@ -200,6 +207,6 @@ class SearchStudy(StrictModel):
     potential: PotentialSection
     system: SystemSection
     method: MethodSection = MethodSection()
-    run: RunSection = RunSection()
+    run: SearchRunSection = SearchRunSection()
     training_data: InputFile | None = None
     """Reference data of the potential: are the structures found like those it learnt from?"""
