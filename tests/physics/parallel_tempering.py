@@ -14,12 +14,16 @@ State = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class Averages(NamedTuple):
-    """Energies and configurational heat capacities, (t,), with standard errors over the chains."""
+    """Energies and configurational heat capacities, (t,), with standard errors over the chains.
+
+    `curves` are the heat capacities of every chain, (chains, t).
+    """
 
     energy: np.ndarray
     energy_error: np.ndarray
     heat_capacity: np.ndarray
     heat_capacity_error: np.ndarray
+    curves: np.ndarray
 
 
 def parallel_tempering(
@@ -48,6 +52,7 @@ def parallel_tempering(
         mean.std(axis=0, ddof=1) / root,
         capacity.mean(axis=0),
         capacity.std(axis=0, ddof=1) / root,
+        capacity,
     )
 
 
