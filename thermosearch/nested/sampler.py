@@ -289,7 +289,7 @@ class Sampler:
 
         shares = self.communicator.map(run, self._portions(count))
         walked = jax.tree.map(lambda *each: np.concatenate(each, axis=-1)[..., :count], *shares)
-        evaluations = state.evaluations + int(walked.tally.sum()) + count
+        evaluations = state.evaluations + int(walked.evaluations.sum())
         state = state._replace(evaluations=evaluations)
         needed = int(walked.needed.max())
         if needed > state.capacity:

@@ -1,6 +1,6 @@
 """The decorrelating walk, compiled: many walkers, each below its own contour."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt32
 
 from thermosearch.configuration import Array
+from thermosearch.nested.application import Choice, Trial, apply
 from thermosearch.nested.measures import to_cartesian, to_fractional
-from thermosearch.nested.moves.interface import OUTCOMES, Move, Trial
-from thermosearch.nested.streams import Stream, fold, stream
+from thermosearch.nested.moves.interface import OUTCOMES, Move
+from thermosearch.nested.streams import fold, stream
 from thermosearch.nested.walker import System, Walker
 
 Batching = Literal["lanes", "loop"]
@@ -46,11 +47,14 @@ class Walked(NamedTuple):
         Outcomes of the proposals of every move.
     needed : (w,) int32
         Most neighbour slots needed anywhere on the way.
+    evaluations : (w,) int32
+        Energies computed, a gradient counting as one.
     """
 
     walker: Walker
     tally: Int[Array, "moves 4 *w"]
     needed: Int[Array, "*w"]
+    evaluations: Int[Array, "*w"]
 
 
 @eqx.filter_jit
@@ -115,57 +119,54 @@ def _walk(
     seed: UInt32[Array, ""],
 ) -> Walked:
     own = stream(seed, identity[0], identity[1])
-    start = Walked(
-        walker,
-        jnp.zeros((len(plan.moves), len(OUTCOMES), *limit.shape), jnp.int32),
-        jnp.zeros(limit.shape, jnp.int32),
-    )
+    none = jnp.zeros(limit.shape, jnp.int32)
+    tally = jnp.zeros((len(plan.moves), len(OUTCOMES), *limit.shape), jnp.int32)
+    turns = _turns(plan)
 
-    def one_round(number: Int[Array, ""], walked: Walked) -> Walked:
-        for kind, count in enumerate(plan.counts):
+    def turn(number: Int[Array, ""], walked: Walked) -> Walked:
+        kind, again, count = (column[number % len(turns[0])] for column in turns)
+        use = number // len(turns[0]) * count + again
+        fresh = fold(own, use * len(plan.moves) + kind)
 
-            def apply(again: Int[Array, ""], trial: Trial, kind: int = kind) -> Trial:
-                turn = (number * plan.counts[kind] + again) * len(plan.moves) + kind
-                move, step = plan.moves[kind], steps[kind]
-                return _apply(system, move, trial, limit, step=step, fresh=fold(own, turn))
+        def alone(which: int) -> Trial:
+            chosen = slice(which, which + 1)
+            choice = Choice(plan.moves[chosen], jnp.zeros_like(kind), steps[chosen])
+            return apply(system, choice, walked.walker, limit, fresh)
 
-            trial = Trial(walked.walker, walked.tally[kind], walked.needed)
-            first = jnp.zeros_like(rounds)
-            trial = jax.lax.fori_loop(first, jnp.full_like(rounds, count), apply, trial)
-            walked = Walked(trial.walker, walked.tally.at[kind].set(trial.tally), trial.needed)
-        return walked
+        choice = Choice(plan.moves, kind, steps)
+        if system.sums_pairs:
+            # Pairs compile quickly, and are quicker with a loop for each move.
+            trial = choice.call(alone)
+        else:
+            trial = apply(system, choice, walked.walker, limit, fresh)
+        return Walked(
+            trial.walker,
+            walked.tally.at[kind].add(trial.tally),
+            jnp.maximum(walked.needed, trial.needed),
+            walked.evaluations + trial.evaluations,
+        )
 
-    walked = jax.lax.fori_loop(jnp.zeros_like(rounds), rounds, one_round, start)
+    start = Walked(walker, tally, none, none)
+    end = rounds * len(turns[0])
+    walked = jax.lax.fori_loop(jnp.zeros_like(end), end, turn, start)
     wrapped = _wrap(system, walked.walker)
     if not system.sums_pairs:
         return walked._replace(walker=wrapped)
     # Afresh, so that no rounding error of the many small changes outlives the walk.
     energy, needed = system.energy(wrapped)
-    return Walked(wrapped._replace(energy=energy), walked.tally, jnp.maximum(walked.needed, needed))
+    return walked._replace(
+        walker=wrapped._replace(energy=energy),
+        needed=jnp.maximum(walked.needed, needed),
+        evaluations=walked.evaluations + 1,
+    )
 
 
-def _apply(
-    system: System,
-    move: Move,
-    trial: Trial,
-    limit: Float[Array, " w"],
-    *,
-    step: Float[Array, ""],
-    fresh: Stream,
-) -> Trial:
-    """All attempts of one application of a move."""
-
-    def attempt(carry: tuple[Trial, Any], task: tuple[Array, Any]) -> tuple[Any, None]:
-        before, memory = carry
-        after, memory = move.attempt(system, before.walker, limit, task, memory)
-        tally = before.tally + after.tally
-        needed = jnp.maximum(before.needed, after.needed)
-        return (Trial(after.walker, tally, needed), memory), None
-
-    memory, noise = move.prepare(system, step, fresh)
-    numbers = jnp.arange(move.attempts(system), dtype=jnp.int32)
-    (trial, _), _ = jax.lax.scan(attempt, (trial, memory), (numbers, noise))
-    return trial
+def _turns(plan: Plan) -> tuple[Int[Array, " t"], Int[Array, " t"], Int[Array, " t"]]:
+    """Applications of a round in their order: which move, how often before, how often in all."""
+    counts = np.asarray(plan.counts, np.int32)
+    kind = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    again = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
+    return jnp.asarray(kind), jnp.asarray(again), jnp.asarray(counts[kind])
 
 
 def _wrap(system: System, walker: Walker) -> Walker:

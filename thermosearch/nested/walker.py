@@ -131,18 +131,16 @@ class System(eqx.Module):
 
     def energy_after(
         self, walker: Walker, moved: Walker, atom: Int[Array, ""]
-    ) -> tuple[Float[Array, "*w"], Int[Array, "*w"]]:
-        """Energies once one atom has moved.
+    ) -> Float[Array, "*w"]:
+        """Energies once one atom has moved, where they are sums over pairs.
 
-        For pairs only what changes is summed: its rounding error is that of energies as large as
+        Only what changes is summed: its rounding error is that of energies as large as
         the contour, and the walk ends with a sum over all pairs.
         """
-        if not self.sums_pairs:
-            return self.energy(moved)
         difference = self._row(walker, moved.positions[atom], atom) - self._row(
             walker, walker.positions[atom], atom
         )
-        return walker.energy + difference, jnp.zeros(walker.energy.shape, jnp.int32)
+        return walker.energy + difference
 
     @property
     def sums_pairs(self) -> bool:

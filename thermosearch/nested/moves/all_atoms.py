@@ -4,7 +4,7 @@ import equinox as eqx
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Move, Trial, try_proposal
+from thermosearch.nested.moves.interface import Move, Proposal, propose
 from thermosearch.nested.streams import Stream, symmetric
 from thermosearch.nested.walker import System, Walker
 
@@ -37,8 +37,7 @@ class AllAtomsMove(Move):
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Float[Array, "mobile 3 *w"]],
         memory: tuple[()],
-    ) -> tuple[Trial, tuple[()]]:
+    ) -> tuple[Proposal, tuple[()]]:
         """Displace all mobile atoms."""
         moved = walker._replace(positions=walker.positions + system.on_mobile(task[1]))
-        allowed = system.holds_atoms(moved)
-        return try_proposal(system, walker, moved, limit, allowed=allowed), memory
+        return propose(walker, moved, limit, system.holds_atoms(moved)), memory

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Move, Trial, decide
+from thermosearch.nested.moves.interface import Move, Proposal, propose
 from thermosearch.nested.streams import Stream, symmetric
 from thermosearch.nested.walker import System, Walker
 
@@ -38,12 +38,13 @@ class AtomMove(Move):
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Float[Array, " 3 *w"]],
         memory: tuple[()],
-    ) -> tuple[Trial, tuple[()]]:
+    ) -> tuple[Proposal, tuple[()]]:
         """Displace one atom."""
         number, displacement = task
-        atom = jnp.asarray(system.moving)[number]
+        atom = self.atom(system, number)
         moved = walker._replace(positions=walker.positions.at[atom].add(displacement))
-        energy, needed = system.energy_after(walker, moved, atom)
-        allowed = system.holds_atoms(moved)
-        proposed = moved._replace(energy=energy)
-        return decide(system, walker, proposed, limit, allowed=allowed, needed=needed), memory
+        return propose(walker, moved, limit, system.holds_atoms(moved)), memory
+
+    def atom(self, system: System, number: Int[Array, ""]) -> Int[Array, ""]:
+        """One after the other."""
+        return jnp.asarray(system.moving)[number]

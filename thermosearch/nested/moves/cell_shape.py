@@ -4,15 +4,14 @@ from jaxtyping import Float
 
 from thermosearch.configuration import Array
 from thermosearch.nested.measures import to_cartesian, to_fractional
-from thermosearch.nested.moves.interface import Trial, try_proposal
+from thermosearch.nested.moves.interface import Proposal, propose
 from thermosearch.nested.walker import System, Walker
 
 
-def try_cell(
+def propose_cell(
     system: System, walker: Walker, cell: Float[Array, "3 3 *w"], limit: Float[Array, "*w"]
-) -> Trial:
+) -> Proposal:
     """Propose another cell of equal volume; atoms keep their fractional places."""
     fractional = to_fractional(walker.positions, walker.cell)
-    proposed = walker._replace(positions=to_cartesian(fractional, cell), cell=cell)
-    allowed = system.measure.holds_cell(cell)
-    return try_proposal(system, walker, proposed, limit, allowed=allowed)
+    moved = walker._replace(positions=to_cartesian(fractional, cell), cell=cell)
+    return propose(walker, moved, limit, system.measure.holds_cell(cell))

@@ -1,5 +1,7 @@
 """Galilean Monte Carlo: straight flight at constant speed, reflected at the contour."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,27 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import OUTCOMES, Move, Trial, try_proposal
+from thermosearch.nested.moves.interface import OUTCOMES, Move, Proposal, propose
 from thermosearch.nested.streams import Stream, normal
 from thermosearch.nested.walker import System, Walker
+
+
+class Flight(NamedTuple):
+    """What a flight remembers.
+
+    Attributes
+    ----------
+    velocity : (n, 3, w) float64
+        Way of one step.
+    mirrored : (n, 3, w) float64
+        Velocity behind the mirror at the point ahead.
+    stopped : (w,) bool
+        Whether the last step ended above the contour.
+    """
+
+    velocity: Float[Array, "n 3 *w"]
+    mirrored: Float[Array, "n 3 *w"]
+    stopped: Bool[Array, "*w"]
 
 
 class GalileanMove(Move):
@@ -28,17 +48,19 @@ class GalileanMove(Move):
     target: float = eqx.field(static=True, default=0.7)
 
     def attempts(self, system: System) -> int:
-        """As many as there are flights."""
-        return self.flights
+        """Two for each step: straight on, and behind the mirror for those that were stopped."""
+        return 2 * self.flights
 
     def prepare(
         self, system: System, step: Float[Array, ""], own: Stream
-    ) -> tuple[Float[Array, "n 3 *w"], Float[Array, "flights 0"]]:
+    ) -> tuple[Flight, Float[Array, "attempts 0"]]:
         """Draw a direction; all else is determined."""
         direction = normal(own, (len(system.mobile), 3))
         length = step * np.sqrt(3.0 * len(system.mobile))
         velocity = direction * (length / jnp.sqrt(jnp.sum(direction**2, axis=(0, 1))))
-        return system.on_mobile(velocity), jnp.zeros((self.flights, 0), jnp.float64)
+        velocity = system.on_mobile(velocity)
+        stopped = jnp.zeros(own.first.shape, bool)
+        return Flight(velocity, velocity, stopped), jnp.zeros((2 * self.flights, 0), jnp.float64)
 
     def attempt(
         self,
@@ -46,50 +68,56 @@ class GalileanMove(Move):
         walker: Walker,
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Float[Array, "0"]],
-        memory: Float[Array, "n 3 *w"],
-    ) -> tuple[Trial, Float[Array, "n 3 *w"]]:
-        """Fly one step; `memory` is the velocity."""
-        velocity = memory
-        ahead = walker._replace(positions=walker.positions + velocity)
-        allowed = system.holds_atoms(ahead)
-        straight = try_proposal(system, walker, ahead, limit, allowed=allowed)
-
-        # Only the contour mirrors. Where the container or a NaN stops the flight there is no
-        # normal: turning round is as reversible.
-        mirrors = straight.tally[OUTCOMES.index("above_contour")] > 0
-
-        def reflect() -> tuple[Trial, Float[Array, "n 3 *w"]]:
-            return _reflect(system, walker, ahead, limit, velocity=velocity, mirrors=mirrors)
-
-        def stay() -> tuple[Trial, Float[Array, "n 3 *w"]]:
-            nothing = jnp.zeros_like(straight.tally)
-            return Trial(walker, nothing, jnp.zeros_like(straight.needed)), velocity
-
+        memory: Flight,
+    ) -> tuple[Proposal, Flight]:
+        """Fly one step, or mirror the step before."""
+        straight = task[0] % 2 == 0
+        mirrors = ~straight & memory.stopped
+        ahead = walker._replace(positions=walker.positions + memory.velocity)
         # Most steps need no gradient, and that is the larger part of the work.
-        bounced, mirrored = jax.lax.cond(jnp.any(mirrors), reflect, stay)
-        arrived = straight.tally[OUTCOMES.index("accepted")] > 0
-        reflected = bounced.tally[OUTCOMES.index("accepted")] > 0
-        kept = jax.tree.map(lambda a, b: jnp.where(arrived, a, b), straight.walker, bounced.walker)
-        turned = jnp.where(arrived, velocity, jnp.where(reflected, mirrored, -velocity))
-        needed = jnp.maximum(straight.needed, bounced.needed)
-        return Trial(kept, straight.tally, needed), turned
+        upward, needed = jax.lax.cond(
+            jnp.any(mirrors), lambda: _upward(system, ahead), lambda: _nowhere(ahead)
+        )
+        along = jnp.sum(upward * memory.velocity, axis=(0, 1))
+        mirrored = memory.velocity - 2.0 * along * upward
+        aside = jnp.where(mirrors, ahead.positions + mirrored, ahead.positions)
+        moved = walker._replace(positions=aside)
+        allowed = (straight | mirrors) & system.holds_atoms(moved)
+        proposal = propose(
+            walker,
+            moved,
+            limit,
+            allowed,
+            counted=jnp.broadcast_to(straight, limit.shape),
+            gradients=mirrors.astype(jnp.int32),
+            needed=jnp.where(mirrors, needed, 0),
+        )
+        return proposal, memory._replace(mirrored=mirrored)
+
+    def conclude(
+        self, number: Int[Array, ""], outcome: Bool[Array, " 4 *w"], memory: Flight
+    ) -> Flight:
+        """Fly on, behind the mirror or back.
+
+        Only the contour mirrors. Where the container or a NaN stops the flight there is no normal:
+        turning round is as reversible.
+        """
+        straight = number % 2 == 0
+        accepted = outcome[OUTCOMES.index("accepted")]
+        above = outcome[OUTCOMES.index("above_contour")]
+        on = memory.velocity
+        after_straight = jnp.where(accepted | above, on, -on)
+        after_mirror = jnp.where(memory.stopped, jnp.where(accepted, memory.mirrored, -on), on)
+        velocity = jnp.where(straight, after_straight, after_mirror)
+        return memory._replace(velocity=velocity, stopped=straight & above)
 
 
-def _reflect(
-    system: System,
-    walker: Walker,
-    ahead: Walker,
-    limit: Float[Array, "*w"],
-    *,
-    velocity: Float[Array, "n 3 *w"],
-    mirrors: Bool[Array, "*w"],
-) -> tuple[Trial, Float[Array, "n 3 *w"]]:
-    """Mirror the velocity where the flight ended, and try one step from there."""
+def _upward(system: System, ahead: Walker) -> tuple[Float[Array, "n 3 *w"], Int[Array, "*w"]]:
+    """Direction of the gradient of the energy."""
     _, gradient, needed = system.energy_gradient(ahead)
     steepness = jnp.sqrt(jnp.sum(gradient**2, axis=(0, 1)))
-    upward = gradient / jnp.maximum(steepness, 1e-300)
-    mirrored = velocity - 2.0 * jnp.sum(upward * velocity, axis=(0, 1)) * upward
-    aside = ahead._replace(positions=ahead.positions + mirrored)
-    allowed = mirrors & system.holds_atoms(aside)
-    bounced = try_proposal(system, walker, aside, limit, allowed=allowed)
-    return bounced._replace(needed=jnp.maximum(needed, bounced.needed)), mirrored
+    return gradient / jnp.maximum(steepness, 1e-300), needed
+
+
+def _nowhere(ahead: Walker) -> tuple[Float[Array, "n 3 *w"], Int[Array, "*w"]]:
+    return jnp.zeros_like(ahead.positions), jnp.zeros(ahead.energy.shape, jnp.int32)

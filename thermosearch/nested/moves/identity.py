@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Trial, try_proposal
+from thermosearch.nested.moves.interface import Proposal, propose
 from thermosearch.nested.moves.species import SpeciesMove
 from thermosearch.nested.walker import System, Walker
 
@@ -27,7 +27,7 @@ class IdentityMove(SpeciesMove):
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Float[Array, " 2 *w"]],
         memory: tuple[()],
-    ) -> tuple[Trial, tuple[()]]:
+    ) -> tuple[Proposal, tuple[()]]:
         """Try one change."""
         species = jnp.asarray(system.species, jnp.int32)
         counts = np.asarray([[len(system.mobile)], [len(species) - 1]], np.float64)
@@ -39,4 +39,4 @@ class IdentityMove(SpeciesMove):
         other = (present + 1 + drawn[1]) % len(species)
         moved = walker._replace(numbers=walker.numbers.at[atom, row].set(species[other]))
         allowed = jnp.ones(limit.shape, bool)
-        return try_proposal(system, walker, moved, limit, allowed=allowed), memory
+        return propose(walker, moved, limit, allowed), memory

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
@@ -17,28 +16,64 @@ OUTCOMES = ("accepted", "outside", "above_contour", "not_a_number")
 the contour (or refused by the volume prior); without a finite energy."""
 
 
-class Trial(NamedTuple):
-    """Walkers after a move.
+class Proposal(NamedTuple):
+    """Where walkers would go. The walk computes the energy there and decides.
 
     Attributes
     ----------
     walker : Walker
-        Where they stand now.
-    tally : (4, w) int32
-        How many proposals met each of `OUTCOMES`.
+        There; its energy is not looked at.
+    otherwise : Walker
+        Where they stay if they do not go there.
+    limit : (w,) float64
+        What the value there must be below.
+    allowed : (w,) bool
+        Whether the container and the prior take it; nothing is computed where they do not.
+    counted : (w,) bool
+        Whether it is one for the acceptance rate, which the step size follows.
+    gradients : (w,) int32
+        How many it took to find it.
     needed : (w,) int32
-        Most neighbour slots that any of its energies would have needed.
+        Most neighbour slots that these needed.
     """
 
     walker: Walker
-    tally: Int[Array, " 4 *w"]
+    otherwise: Walker
+    limit: Float[Array, "*w"]
+    allowed: Bool[Array, "*w"]
+    counted: Bool[Array, "*w"]
+    gradients: Int[Array, "*w"]
     needed: Int[Array, "*w"]
 
 
-class Move(eqx.Module):
-    """Base of all moves: a row of attempts, each a step of one walker without a loop in it.
+def propose(
+    walker: Walker,
+    moved: Walker,
+    limit: Float[Array, "*w"],
+    allowed: Bool[Array, "*w"],
+    **unusual: Any,
+) -> Proposal:
+    """Make a proposal without gradients, which counts, and after which refused walkers stay.
 
-    The walk runs the loops, around all walkers at once. A move is constant within a walk, so that
+    Parameters
+    ----------
+    walker, moved : Walker
+        Before and there.
+    limit, allowed
+        As of `Proposal`.
+    **unusual
+        What of `Proposal` is otherwise.
+    """
+    none = jnp.zeros(limit.shape, jnp.int32)
+    usual = Proposal(moved, walker, limit, allowed, jnp.ones(limit.shape, bool), none, none)
+    return usual._replace(**unusual)
+
+
+class Move(eqx.Module):
+    """Base of all moves: a row of attempts, each a proposal for every walker without a loop in it.
+
+    The walk runs the loops, around all walkers at once, and computes the energies: the potential
+    is so compiled once, however many moves there are. A move is constant within a walk, so that
     it has no memory but what it hands from one attempt to the next.
 
     Attributes
@@ -89,13 +124,13 @@ class Move(eqx.Module):
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Any],
         memory: Any,
-    ) -> tuple[Trial, Any]:
-        """Make one attempt with every walker.
+    ) -> tuple[Proposal, Any]:
+        """Propose where every walker may go.
 
         Parameters
         ----------
         system : System
-            Energy and measure.
+            Measure, and energies and gradients on the way to the proposal.
         walker : Walker
             Below the contour.
         limit : (w,) float64
@@ -106,50 +141,10 @@ class Move(eqx.Module):
             From the attempt before.
         """
 
+    def conclude(self, number: Int[Array, ""], outcome: Bool[Array, " 4 *w"], memory: Any) -> Any:
+        """Give the memory for the next attempt, knowing which of `OUTCOMES` this one had."""
+        return memory
 
-def try_proposal(
-    system: System,
-    walker: Walker,
-    proposed: Walker,
-    limit: Float[Array, "*w"],
-    *,
-    allowed: Bool[Array, "*w"],
-) -> Trial:
-    """Compute the energy of a proposal and take it or not; arguments as of `decide`."""
-    energy, needed = system.energy(proposed)
-    proposed = proposed._replace(energy=energy)
-    return decide(system, walker, proposed, limit, allowed=allowed, needed=needed)
-
-
-def decide(
-    system: System,
-    walker: Walker,
-    proposed: Walker,
-    limit: Float[Array, "*w"],
-    *,
-    allowed: Bool[Array, "*w"],
-    needed: Int[Array, "*w"],
-) -> Trial:
-    """Take a proposal if the measure allows it and its value lies below the contour.
-
-    Parameters
-    ----------
-    system : System
-        For the value.
-    walker, proposed : Walker
-        Before and after, energies included.
-    limit : (w,) float64
-        The contour.
-    allowed : (w,) bool
-        Whether the container and the prior take it.
-    needed : (w,) int32
-        Neighbour slots that the proposal's energy needed.
-    """
-    value = system.value(proposed)
-    below = value < limit  # False for NaN
-    taken = allowed & below
-    finite = jnp.isfinite(value)
-    outcome = jnp.stack([taken, ~allowed, allowed & finite & ~below, allowed & ~finite])
-    kept = jax.tree.map(lambda new, old: jnp.where(taken, new, old), proposed, walker)
-    # What is rejected before its energy matters may overflow any list.
-    return Trial(kept, outcome.astype(jnp.int32), jnp.where(allowed, needed, 0))
+    def atom(self, system: System, number: Int[Array, ""]) -> Int[Array, ""] | None:
+        """Which atom alone an attempt moves; None where it is more than one."""
+        return None

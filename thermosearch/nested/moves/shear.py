@@ -6,8 +6,8 @@ from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
 from thermosearch.nested.measures import shear, volume
-from thermosearch.nested.moves.cell_shape import try_cell
-from thermosearch.nested.moves.interface import Move, Trial
+from thermosearch.nested.moves.cell_shape import propose_cell
+from thermosearch.nested.moves.interface import Move, Proposal
 from thermosearch.nested.streams import Stream, symmetric
 from thermosearch.nested.walker import System, Walker
 
@@ -40,11 +40,11 @@ class ShearMove(Move):
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Float[Array, " 2 *w"]],
         memory: tuple[()],
-    ) -> tuple[Trial, tuple[()]]:
+    ) -> tuple[Proposal, tuple[()]]:
         """Shear along one vector."""
         vector, amounts = task
         order = (vector + jnp.arange(3, dtype=jnp.int32)) % 3
         turned = walker.cell[order]
         sheared = shear(turned, amounts * jnp.cbrt(volume(turned)))
         cell = jnp.zeros_like(sheared).at[order].set(sheared)
-        return try_cell(system, walker, cell, limit), memory
+        return propose_cell(system, walker, cell, limit), memory

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.cell_shape import try_cell
-from thermosearch.nested.moves.interface import Move, Trial
+from thermosearch.nested.moves.cell_shape import propose_cell
+from thermosearch.nested.moves.interface import Move, Proposal
 from thermosearch.nested.streams import Stream, symmetric
 from thermosearch.nested.walker import System, Walker
 
@@ -39,10 +39,10 @@ class StretchMove(Move):
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Float[Array, "*w"]],
         memory: tuple[()],
-    ) -> tuple[Trial, tuple[()]]:
+    ) -> tuple[Proposal, tuple[()]]:
         """Stretch along one pair of axes."""
         axis, amount = task
         axes = jnp.arange(3, dtype=jnp.int32)
         signs = jnp.where(axes == axis, 1.0, jnp.where(axes == (axis + 1) % 3, -1.0, 0.0))
         cell = walker.cell * jnp.exp(amount * signs[:, None])
-        return try_cell(system, walker, cell, limit), memory
+        return propose_cell(system, walker, cell, limit), memory

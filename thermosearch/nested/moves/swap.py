@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Trial, try_proposal
+from thermosearch.nested.moves.interface import Proposal, propose
 from thermosearch.nested.moves.species import SpeciesMove
 from thermosearch.nested.walker import System, Walker
 
@@ -26,7 +26,7 @@ class SwapMove(SpeciesMove):
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Float[Array, " 2 *w"]],
         memory: tuple[()],
-    ) -> tuple[Trial, tuple[()]]:
+    ) -> tuple[Proposal, tuple[()]]:
         """Try one exchange."""
         count = len(system.mobile)
         drawn = (task[1] * np.asarray([[count], [count - 1]], np.float64)).astype(jnp.int32)
@@ -36,6 +36,5 @@ class SwapMove(SpeciesMove):
         first, second = walker.numbers[pair[0], row], walker.numbers[pair[1], row]
         numbers = walker.numbers.at[pair[0], row].set(second).at[pair[1], row].set(first)
         moved = walker._replace(numbers=numbers)
-        allowed = jnp.ones(limit.shape, bool)
-        trial = try_proposal(system, walker, moved, limit, allowed=allowed)
-        return trial._replace(tally=jnp.where(first == second, 0, trial.tally)), memory
+        differ = first != second
+        return propose(walker, moved, limit, differ, counted=differ), memory

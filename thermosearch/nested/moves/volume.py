@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from thermosearch.configuration import Array
-from thermosearch.nested.moves.interface import Move, Trial, try_proposal
+from thermosearch.nested.moves.interface import Move, Proposal, propose
 from thermosearch.nested.streams import Stream, fold, symmetric, uniform
 from thermosearch.nested.walker import System, Walker
 
@@ -39,7 +39,7 @@ class VolumeMove(Move):
         limit: Float[Array, "*w"],
         task: tuple[Int[Array, ""], Float[Array, " 2 *w"]],
         memory: tuple[()],
-    ) -> tuple[Trial, tuple[()]]:
+    ) -> tuple[Proposal, tuple[()]]:
         """Change the volume."""
         change, drawn = task[1]
         scale = jnp.exp(change / 3.0)
@@ -48,4 +48,4 @@ class VolumeMove(Move):
         allowed = system.measure.holds_cell(moved.cell)
         # A refusal by the prior counts as one by the contour: both shrink with the step.
         barrier = jnp.where(drawn < power * change, limit, -jnp.inf)
-        return try_proposal(system, walker, moved, barrier, allowed=allowed), memory
+        return propose(walker, moved, barrier, allowed), memory
