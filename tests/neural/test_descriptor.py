@@ -11,7 +11,7 @@ from thermosearch.configuration import Array
 from thermosearch.neural.config import ModelConfig
 from thermosearch.neural.contraction import apply_matrix, outer, sum_over_features
 from thermosearch.neural.contraction import sum_over_neighbours as over_neighbours
-from thermosearch.neural.descriptor import Descriptor, feature_count
+from thermosearch.neural.descriptor import Descriptor, feature_count, total_momenta
 from thermosearch.neural.radial import bessel_basis
 
 COUPLINGS = ((1, 1, 2), (2, 2, 2), (1, 2, 3))
@@ -101,3 +101,18 @@ def test_sums_have_right_derivatives_twice() -> None:
             jax.tree.leaves(twice(ours, a, b)), jax.tree.leaves(twice(plain, a, b)), strict=True
         ):
             np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_total_momenta_stand_in_the_order_of_the_features() -> None:
+    config = ModelConfig(
+        elements=("Si",),
+        n_max=3,
+        l_max=2,
+        radial=(2, 1, 2),
+        cross=1,
+        couplings=((1, 1, 2),),
+        coupling_channels=1,
+    )
+    # Two pair terms; p_110; p_002 and p_112, then p_012; one coupling 1 + 1 + 2.
+    assert total_momenta(config).tolist() == [0, 0, 2, 4, 4, 4, 4]
+    assert feature_count(config) == 7

@@ -32,6 +32,10 @@ class ModelConfig:
         mixed, so that a finite set of data is explained by slowly varying functions first (the
         smoothness prior of Witt et al., J. Chem. Phys. 159, 164101 (2023),
         10.1063/5.0158783). None: no damping.
+    angular_smoothness : float or None
+        Normalised invariants of total angular momentum L (2 l of a power spectrum, l1 + l2 + l3
+        of a coupling) are damped by 1 / (1 + (L / angular_smoothness)^2): the same prior for
+        the angles. None: no damping.
     cross : int
         Power spectrum p_{qq'l} = sum_m c_qlm c_q'lm for 0 <= q' - q <= cross; 0 is the
         diagonal alone.
@@ -68,6 +72,7 @@ class ModelConfig:
     channels: int = 4
     radial: tuple[int, ...] | None = None
     smoothness: float | None = None
+    angular_smoothness: float | None = None
     cross: int = 0
     scalars: Literal["linear", "squared"] = "linear"
     feature_bound: float | None = None
@@ -135,7 +140,7 @@ def _problems(config: ModelConfig) -> list[str]:
         found.append(f"radial needs l_max + 1 = {config.l_max + 1} numbers, got {config.radial}")
     if min(config.channels, config.members, *config.widths) < 1 or config.cross < 0:
         found.append("channels, members and widths must be positive, cross not negative")
-    for name in ("smoothness", "feature_bound"):
+    for name in ("smoothness", "angular_smoothness", "feature_bound"):
         if getattr(config, name) is not None and not getattr(config, name) > 0.0:
             found.append(f"{name} must be positive, got {getattr(config, name)}")
     if config.core == "residual" and len(set(config.widths)) != 1:

@@ -116,7 +116,10 @@ class Descriptor(eqx.Module):
         terms = series_terms(self.config.n_max, self.config.precision)
         series = enveloped_series(t, filled & (t < 1.0), terms)
         if self.embedding is not None:
-            weights = jnp.moveaxis(self.embedding.at[species].get(mode="clip"), -1, 0)
+            # A product with zeros and ones: the reverse pass of a gather would scatter.
+            elements = jnp.arange(len(self.config.elements), dtype=species.dtype)
+            of_element = species == elements[:, None, None]
+            weights = apply_matrix(self.embedding.T, of_element.astype(t.dtype))
             series = (weights[:, None] * series[None]).reshape(-1, *t.shape)
         matrices = self.series_matrices(terms)
         factors = apply_matrix(jnp.concatenate(matrices, axis=1).T, series)
@@ -129,7 +132,8 @@ class Descriptor(eqx.Module):
         matrices = []
         for l in range(config.l_max + 1):
             count = config.n_max - l + 1
-            damped = _damping(config, count) * chebyshev_series(config.cutoff, count, l, terms)
+            damped = damping(np.arange(count), config.smoothness)[:, None]
+            damped = damped * chebyshev_series(config.cutoff, count, l, terms)
             series = jnp.asarray(damped, jnp.dtype(config.precision))
             if self.mixing is None:
                 matrices.append(jnp.kron(jnp.eye(channels, dtype=series.dtype), series.T))
@@ -141,14 +145,20 @@ class Descriptor(eqx.Module):
 
 def feature_count(config: ModelConfig) -> int:
     """Count the invariants."""
-    counts = config.radial_counts
-    pairs = [
-        sum(counts[l] - d for d in range(min(config.cross, counts[l] - 1) + 1))
-        for l in range(config.l_max + 1)
-        if not _linear(config, l)
-    ]
-    linear = counts[0] if config.scalars == "linear" else 0
-    return linear + sum(pairs) + len(config.couplings) * config.coupling_channels
+    return len(total_momenta(config))
+
+
+def total_momenta(config: ModelConfig) -> Int[np.ndarray, " features"]:
+    """Sum of the angular momenta that are coupled in each invariant; 0 for a pair term."""
+    momenta = []
+    for l, count in enumerate(config.radial_counts):
+        if _linear(config, l):
+            momenta += [0] * count
+        else:
+            shifts = range(min(config.cross, count - 1) + 1)
+            momenta += [2 * l] * sum(count - shift for shift in shifts)
+    momenta += [sum(triple) for triple in config.couplings for _ in range(config.coupling_channels)]
+    return np.array(momenta, int)
 
 
 def invariants(
@@ -174,11 +184,11 @@ def _linear(config: ModelConfig, l: int) -> bool:
     return l == 0 and config.scalars == "linear"
 
 
-def _damping(config: ModelConfig, count: int) -> Float[np.ndarray, "count 1"]:
-    """Factors of the radial functions i = 0 ... count - 1."""
-    if config.smoothness is None:
-        return np.ones((count, 1))
-    return 1.0 / (1.0 + (np.arange(count)[:, None] / config.smoothness) ** 2)
+def damping(
+    order: Int[np.ndarray, "*shape"], smoothness: float | None
+) -> Float[np.ndarray, "*shape"]:
+    """Factors 1 / (1 + (order / smoothness)^2); ones where smoothness is None."""
+    return 1.0 / (1.0 + (order / (smoothness or np.inf)) ** 2)
 
 
 def _odd_lines(n: int) -> int:

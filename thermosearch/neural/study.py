@@ -85,6 +85,7 @@ class ModelSection(StrictModel):
     channels: PositiveInt = 4
     radial: tuple[PositiveInt, ...] | None = (8, 6, 5, 4, 3)
     smoothness: PositiveFloat | None = 3.0
+    angular_smoothness: PositiveFloat | None = None
     cross: int = Field(default=1, ge=0)
     scalars: Literal["linear", "squared"] = "linear"
     feature_bound: PositiveFloat | None = 20.0

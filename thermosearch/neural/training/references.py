@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from thermosearch.dataset import Dataset
+from thermosearch.neural.descriptor import damping, total_momenta
 from thermosearch.neural.model import Environments, NeuralPotential
 from thermosearch.neural.training.batches import Bucket, Example, collate
 
@@ -47,8 +48,9 @@ def normalised(
     """Model whose features have zero mean and unit deviation on the training data.
 
     Atoms count by the force weight of their structure, so that a few violent structures do not
-    set the scale. The energy scale becomes the mean force component times 1 A, a robust measure
-    of how strongly energies vary.
+    set the scale; the deviation is less than one where `angular_smoothness` damps. The energy
+    scale becomes the mean force component times 1 A, a robust measure of how strongly energies
+    vary.
 
     Parameters
     ----------
@@ -69,6 +71,7 @@ def normalised(
         deviation = np.sqrt(np.average((own - shift[element]) ** 2, axis=0, weights=weight))
         # A feature that hardly varies here must not blow up elsewhere.
         gain[element] = 1.0 / np.maximum(deviation, 1e-3 * deviation.max() + 1e-12)
+    gain *= damping(total_momenta(model.config), model.config.angular_smoothness)
     scale = sum(item.force_weight * np.abs(item.forces).sum() for item in examples)
     scale /= sum(item.force_weight * item.forces.size for item in examples) or 1.0
     dtype = model.feature_shift.dtype
