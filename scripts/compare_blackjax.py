@@ -49,7 +49,7 @@ class Setting(NamedTuple):
 
 
 OURS = (Setting(128, 50), Setting(128, 200), Setting(512, 200))
-THEIRS = (Setting(128, 39), Setting(128, 78), Setting(512, 78))
+THEIRS = (Setting(128, 39), Setting(128, 78), Setting(256, 78))
 """blackjax advises twice as many slice steps as dimensions, 78; no fewer than these, 39."""
 
 

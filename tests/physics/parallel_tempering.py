@@ -41,7 +41,7 @@ def parallel_tempering(
     start = 1.12 * grid[np.argsort(np.sum(grid**2, axis=1), kind="stable")[:atoms]]
     positions = jnp.broadcast_to(jnp.asarray(start), shape)
     positions = positions + 0.01 * jax.random.normal(first, shape, jnp.float64)
-    state = (positions, jax.vmap(jax.vmap(_energy))(positions), jnp.full(len(kt), 0.2))
+    state = (positions, jax.vmap(jax.vmap(_energy))(positions), jnp.full(len(kt), 0.2, jnp.float64))
     state, _ = _run(state, jnp.asarray(kt), radius, second, sweeps=warm, adapt=True)
     _, sums = _run(state, jnp.asarray(kt), radius, third, sweeps=sweeps, adapt=False)
     mean, square = np.asarray(sums[0]) / sweeps, np.asarray(sums[1]) / sweeps
@@ -77,7 +77,11 @@ def _run(
             accept = (chance[:, :, atom] < -change / kt) & (jnp.sum(new**2, -1) <= radius**2)
             moved = jnp.where(accept[..., None], new, positions[:, :, atom])
             energy = energy + jnp.where(accept, change, 0.0)
-            return positions.at[:, :, atom].set(moved), energy, taken + jnp.mean(accept, axis=0)
+            return (
+                positions.at[:, :, atom].set(moved),
+                energy,
+                taken + accept.mean(axis=0, dtype=jnp.float64),
+            )
 
         start = (positions, energy, jnp.zeros(len(kt), jnp.float64))
         positions, energy, taken = jax.lax.fori_loop(0, atoms, one, start)
