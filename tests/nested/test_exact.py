@@ -1,5 +1,7 @@
 """Systems whose partition function is known."""
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from nested.conftest import ATOMS, CELL, Run, cluster, gas, harmonic, run, sampler
@@ -7,6 +9,10 @@ from scipy import integrate, special, stats
 
 from thermosearch.nested.analysis import Averages, averages, estimate
 from thermosearch.nested.measures import Sphere
+from thermosearch.nested.momenta import highest_kinetic, log_share
+from thermosearch.nested.moves.atom import AtomMove
+from thermosearch.nested.moves.hamiltonian import HamiltonianMove
+from thermosearch.nested.walk import Plan
 from thermosearch.nested.walker import System
 from thermosearch.potentials.lennard_jones import LennardJones
 
@@ -43,6 +49,40 @@ def test_harmonic_oscillators(atoms: int, kt: float) -> None:
     assert abs(z_score(means.energy, d * kt / 2)) < 3.5
     assert abs(z_score(means.heat_capacity, d / 2)) < 3.5
     assert np.std(means.heat_capacity) < 0.15 * d / 2
+
+
+@pytest.mark.parametrize("kt", [0.01, 0.1])
+def test_oscillators_with_their_momenta(kt: float) -> None:
+    """Contours of H + K give ln Z, U = d kT / 2 and C_v = d k / 2 of H, d = 6, once."""
+    system = eqx.tree_at(
+        lambda each: each.highest_kinetic,
+        harmonic(2),
+        jnp.asarray(highest_kinetic(0.05, 6)),
+        is_leaf=lambda leaf: leaf is None,
+    )
+    plan = Plan((HamiltonianMove(), AtomMove()), (2, 1), "lanes")
+    found = run(
+        sampler(system, plan, 3, walkers=256, culled=64, width=64, rounds=6),
+        kt=kt,
+        remaining_evidence=1e-4,
+    )
+    means = rows(found, kt)
+    log_z = means.log_z - log_share(np.array([kt]), float(system.highest_kinetic), 6)
+    wide = 0.5 / kt > 20.0  # else the sphere cuts the Gaussian
+    assert abs(z_score(log_z, log_z_of_oscillators(2, kt, 1.0))) < 3.5
+    assert not wide or abs(z_score(means.energy, 6 * kt / 2)) < 3.5
+    assert not wide or abs(z_score(means.heat_capacity, 3.0)) < 3.5
+    np.testing.assert_allclose(found.points.configurational, found.points.energy, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kt", [0.03, 0.3, 3.0])
+def test_share_of_the_momenta_by_quadrature(kt: float) -> None:
+    """The density of K is d/2 K^(d/2 - 1) / K_max^(d/2)."""
+    d, highest = 9, 0.8
+    k = np.linspace(0.0, highest, 400_001)
+    density = d / 2 * k ** (d / 2 - 1) / highest ** (d / 2)
+    exact = np.log(integrate.simpson(density * np.exp(-k / kt), x=k))
+    assert log_share(np.array([kt]), highest, d)[0] == pytest.approx(exact, abs=1e-9)
 
 
 @pytest.mark.parametrize(("power", "prior"), [(4, "power"), (0, "flat")])

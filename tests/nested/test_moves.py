@@ -1,17 +1,19 @@
 """Every move leaves the prior below a contour as it is: exact distributions after many steps."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from nested.conftest import founder, gas, harmonic
-from scipy import stats
+from scipy import integrate, stats
 
 from thermosearch.nested.finders import AllPairs
 from thermosearch.nested.measures import FixedCell, FlexibleCell, depths, volume
 from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.atom import AtomMove
 from thermosearch.nested.moves.galilean import GalileanMove
+from thermosearch.nested.moves.hamiltonian import HamiltonianMove
 from thermosearch.nested.moves.interface import OUTCOMES, Move
 from thermosearch.nested.moves.shear import ShearMove
 from thermosearch.nested.moves.stretch import StretchMove
@@ -64,6 +66,53 @@ def test_atoms_stay_uniform_below_the_contour(move: Move, step: float) -> None:
     assert stats.kstest((walked.walker.energy / limit) ** 3, "uniform").pvalue > 1e-3
     radii = np.sqrt((walked.walker.positions[0] ** 2).sum(axis=0))
     assert stats.kstest(radii, _ball_marginal).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("highest", [1.0, 0.2])
+def test_momenta_and_atoms_are_uniform_below_the_contour_of_their_sum(highest: float) -> None:
+    """In wells of d = 6: density E^2 K^2 where E + K < E_max and K < K_max, by a mix of moves."""
+    limit = 0.5
+    system = eqx.tree_at(
+        lambda s: s.highest_kinetic,
+        harmonic(2, radius=2.0),
+        jnp.asarray(highest),
+        is_leaf=lambda leaf: leaf is None,
+    )
+    start = drawn(system)._replace(
+        positions=np.full((2, 3, WALKERS), 1e-3),
+        energy=np.full(WALKERS, 3e-6),
+        kinetic=np.full(WALKERS, 1e-3),
+    )
+    plan = Plan((HamiltonianMove(), AtomMove()), (1, 1), "lanes")
+    walked = walk(system, plan, start, limit=limit, step=1.9, rounds=100).walker
+    assert np.all(walked.energy + walked.kinetic < limit) and np.all(walked.kinetic <= highest)
+    bound = min(limit, highest)
+    k = np.linspace(0.0, bound, 20_001)
+    e = np.linspace(0.0, limit, 20_001)
+    of_k = integrate.cumulative_simpson(k**2 * (limit - k) ** 3, x=k, initial=0.0)
+    of_e = integrate.cumulative_simpson(e**2 * np.minimum(limit - e, bound) ** 3, x=e, initial=0.0)
+    for found, x, mass in ((walked.kinetic, k, of_k), (walked.energy, e, of_e)):
+        share = np.interp(found, x, mass / mass[-1])
+        assert stats.kstest(share, "uniform").pvalue > 1e-3
+
+
+def test_trajectories_cross_the_well_and_are_taken() -> None:
+    """Small time steps conserve H + K: all ends are accepted, momenta turned into height."""
+    system = eqx.tree_at(
+        lambda s: s.highest_kinetic,
+        harmonic(2, radius=2.0),
+        jnp.asarray(1.0),
+        is_leaf=lambda leaf: leaf is None,
+    )
+    start = drawn(system)._replace(positions=np.zeros((2, 3, WALKERS)), energy=np.zeros(WALKERS))
+    plan = Plan((HamiltonianMove(),), (1,), "lanes")
+    walked = walk(system, plan, start, limit=0.5, step=0.02, rounds=1)
+    assert np.all(walked.tally[0, OUTCOMES.index("accepted")] == 1)
+    assert np.all(walked.evaluations == HamiltonianMove().length + 1)
+    # From rest in the middle, x = p sin(t): a few time steps change H + K by O(dt^2) of it.
+    total = walked.walker.energy + walked.walker.kinetic
+    height = walked.walker.energy / total
+    assert np.all((height > 0.0) & (height < np.sin(8 * 0.02) ** 2 * 1.01))
 
 
 def _ball_marginal(radius: np.ndarray) -> np.ndarray:

@@ -173,6 +173,42 @@ def test_pressures_come_in_one_job(tmp_path: Path, exchange_every: int | None) -
     assert (0 < taken < tried) if exchange_every else tried == 0
 
 
+def test_momenta_are_sampled_saved_and_taken_out_again(tmp_path: Path) -> None:
+    """Ideal gas, stopped half-way: ln Q = ln N! + (N + 1) ln(kT / P), C_p = N + 1, from H + K."""
+    content = small(
+        potential={"analytic": "ideal_gas"},
+        system={
+            "composition": {"Ar": 2},
+            "flexible_cell": {"pressures": [1.0], "volume_per_atom": [1e-4, 40.0]},
+        },
+    )
+    content["method"] |= {
+        "repeats": 1,
+        "stop": {"remaining_evidence": 1e-3},
+        "walkers": 64,
+        "culled": 16,
+        "extra": 0,
+        "width": 16,
+        "rounds": 6,
+        "moves": [{"name": "hamiltonian"}, {"name": "volume", "count": 2}],
+    }
+    study = parsed(content)
+    uninterrupted = execute(study, context(tmp_path / "whole", never, never))
+    assert execute(study, context(tmp_path / "cut", after(20), never)).status == "stopped"
+    results = execute(study, context(tmp_path / "cut", never, never))
+    assert same(results, uninterrupted)
+    kt, curves = results.arrays["curves/0/temperature"], "curves/0/"
+    exact = {
+        "log_partition_function": np.log(2.0) + 3 * np.log(kt),
+        "heat_capacity": np.full(len(kt), 3.0),
+        "enthalpy": 3 * kt,
+    }
+    for name, values in exact.items():
+        found, error = (results.arrays[f"{curves}{name}{end}"] for end in ("", "_error"))
+        assert np.all(np.abs(found - values) < 4 * error), name
+    assert np.ptp(results.arrays["dead/p0_r0/kinetic"]) > 0.0
+
+
 def test_compositions_come_in_one_job(tmp_path: Path) -> None:
     """Einstein oscillators do not look at the species: equal averages, other free energies."""
     content = small(

@@ -31,6 +31,8 @@ class DeadPoints(NamedTuple):
         How many points were alive when this one died, itself included.
     birth : (d,) float64
         Value of the contour that it was born under.
+    kinetic : (d,) float64 or None
+        Kinetic energy, which is in the value and in no average; None where momenta are not sampled.
     """
 
     value: Float[np.ndarray, " d"]
@@ -38,6 +40,12 @@ class DeadPoints(NamedTuple):
     volume: Float[np.ndarray, " d"]
     live: Int[np.ndarray, " d"]
     birth: Float[np.ndarray, " d"]
+    kinetic: Float[np.ndarray, " d"] | None = None
+
+    @property
+    def configurational(self) -> Float[np.ndarray, " d"]:
+        """Energy or enthalpy H, without the kinetic part."""
+        return self.value if self.kinetic is None else self.value - self.kinetic
 
 
 class Averages(NamedTuple):
@@ -46,7 +54,7 @@ class Averages(NamedTuple):
     Attributes
     ----------
     log_z : (s, t)
-        ln sum_i w_i exp(-beta H_i), relative to the prior.
+        ln sum_i w_i exp(-beta H_i), relative to the prior; with momenta, of H + K.
     value, energy, volume : (s, t)
         Means of H, E and V.
     heat_capacity : (s, t)
@@ -243,8 +251,9 @@ def _moments(
 
     # About a centre: the difference of two large moments would lose the digits of the variance.
     share = boltzmann.sum(axis=1) / boltzmann.sum()
-    centre, middle = points.value[kept] @ share, points.volume[kept] @ share
-    value, volume = points.value[kept] - centre, points.volume[kept] - middle
+    enthalpy, size = points.configurational[kept], points.volume[kept]
+    centre, middle = enthalpy @ share, size @ share
+    value, volume = enthalpy - centre, size - middle
     mean_value, mean_volume = mean(value), mean(volume)
     size = middle + mean_volume
     return (

@@ -7,7 +7,7 @@ import numpy as np
 
 from thermosearch.nested.analysis import DeadPoints
 from thermosearch.nested.ending import Gauge
-from thermosearch.nested.history import History, dead_points, restore
+from thermosearch.nested.history import History, dead_points, present, restore
 from thermosearch.nested.problem import Problem
 from thermosearch.nested.sampler import State
 from thermosearch.nested.walker import Walker
@@ -74,7 +74,7 @@ def to_arrays(courses: list[Course]) -> dict[str, np.ndarray]:
     for index, course in enumerate(courses):
         state = course.state
         own = course.history.arrays()
-        own |= {f"walkers/{key}": value for key, value in state.walkers._asdict().items()}
+        own |= {f"walkers/{key}": value for key, value in present(state.walkers).items()}
         own |= {
             f"state/{key}": np.asarray(value)
             for key, value in state._asdict().items()

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from thermosearch.nested.analysis import Averages, Estimate, averages, estimate, pool
 from thermosearch.nested.course import Course
 from thermosearch.nested.free_energy import free_energy
+from thermosearch.nested.momenta import log_share
 from thermosearch.nested.problem import Conditions, Problem
 from thermosearch.nested.study import NestedStudy
 from thermosearch.runtime.results import Quantity
@@ -138,7 +139,10 @@ def _log_q(problem: Problem, rows: Averages) -> Float[np.ndarray, "s t"]:
     """Logarithm of the configuration integral, or relative to the prior where that is unknown."""
     system = problem.system
     species = len(system.mobile) * np.log(max(1, len(system.species)))
-    return rows.log_z + (system.measure.log_size(len(system.mobile)) or 0.0) + species
+    momenta = 0.0
+    if system.highest_kinetic is not None:
+        momenta = log_share(problem.kt, float(system.highest_kinetic), 3 * len(system.mobile))
+    return rows.log_z + (system.measure.log_size(len(system.mobile)) or 0.0) + species - momenta
 
 
 def _free_energies(problem: Problem, conditions: Conditions, rows: list[Averages]) -> Estimate:

@@ -11,7 +11,7 @@ from thermosearch.nested.measures import Sphere, volume
 from thermosearch.nested.sampler import Culled, Sizes, State
 from thermosearch.nested.walker import System, Walker
 
-_COLUMNS = ("value", "energy", "volume", "birth", "slot", "spread", "steps", "tally")
+_COLUMNS = ("value", "energy", "kinetic", "volume", "birth", "slot", "spread", "steps", "tally")
 
 
 @dataclass
@@ -23,7 +23,7 @@ class History:
     every : int
         A configuration is kept of every so many dead points; 0 keeps none.
     columns : dict
-        Lists of arrays, one an iteration: value, energy, volume, birth, slot, spread (P,),
+        Lists of arrays, one an iteration: value, energy, kinetic, volume, birth, slot, spread (P,),
         steps (moves,) and tally (moves, 4) of the walks.
     kept : list of (int, Walker)
         Number of a dead point, counted from 0, and its configuration.
@@ -41,6 +41,7 @@ class History:
         entries = (
             culled.value,
             culled.walkers.energy,
+            _kinetic(culled.walkers),
             volumes(culled.walkers),
             culled.birth,
             culled.slot,
@@ -66,8 +67,8 @@ class History:
         arrays = {f"history/{name}": self.column(name) for name in _COLUMNS if self.columns[name]}
         if self.kept:
             arrays["kept/number"] = np.array([number for number, _ in self.kept])
-            for name in Walker._fields:
-                arrays[f"kept/{name}"] = np.stack([getattr(each, name) for _, each in self.kept])
+            stacked = jax.tree.map(lambda *each: np.stack(each), *(each for _, each in self.kept))
+            arrays |= {f"kept/{key}": value for key, value in present(stacked).items()}
         return arrays
 
 
@@ -77,7 +78,8 @@ def restore(every: int, arrays: dict[str, np.ndarray]) -> History:
     for name in _COLUMNS:
         history.columns[name] = list(arrays.get(f"history/{name}", ()))
     for index, number in enumerate(arrays.get("kept/number", ())):
-        walker = Walker(*(arrays[f"kept/{name}"][index] for name in Walker._fields))
+        fields = (name for name in Walker._fields if f"kept/{name}" in arrays)
+        walker = Walker(**{name: arrays[f"kept/{name}"][index] for name in fields})
         history.kept.append((int(number), walker))
     return history
 
@@ -86,17 +88,18 @@ def dead_points(system: System, history: History, state: State, sizes: Sizes) ->
     """All points in the order of their deaths; those alive at the end die last, highest first."""
     order = np.lexsort((state.label, state.value))[::-1]
     last = jax.tree.map(lambda a: a[..., order], state.walkers)
-    ends = (state.value[order], last.energy, volumes(last), state.birth[order])
-    names = ("value", "energy", "volume", "birth")
+    ends = (state.value[order], last.energy, _kinetic(last), volumes(last), state.birth[order])
+    names = ("value", "energy", "kinetic", "volume", "birth")
     joined = [
         np.concatenate([*history.columns[name], end]) for name, end in zip(names, ends, strict=True)
     ]
     k, iterations = sizes.walkers, len(history.columns["value"])
     live = np.concatenate((np.tile(k - np.arange(sizes.culled), iterations), k - np.arange(k)))
-    value, energy, size, birth = joined
+    value, energy, kinetic, size, birth = joined
     if isinstance(system.measure, Sphere):
         size = np.full_like(size, system.measure.volume)
-    return DeadPoints(value, energy, size, live, birth)
+    momenta = None if system.highest_kinetic is None else kinetic
+    return DeadPoints(value, energy, size, live, birth, momenta)
 
 
 def kept_points(
@@ -124,6 +127,16 @@ def kept_points(
     return np.array(places), list(walkers)
 
 
+def present(walkers: Walker) -> dict[str, np.ndarray]:
+    """Fields of walkers that there are, by name."""
+    return {name: value for name, value in walkers._asdict().items() if value is not None}
+
+
 def volumes(walkers: Walker) -> Float[np.ndarray, " w"]:
     """Volumes of the walkers' cells; 0 where there is none."""
     return np.asarray(volume(np.asarray(walkers.cell)))
+
+
+def _kinetic(walkers: Walker) -> Float[np.ndarray, " w"]:
+    """Kinetic energies; 0 where momenta are not sampled."""
+    return np.zeros_like(walkers.energy) if walkers.kinetic is None else walkers.kinetic

@@ -14,14 +14,16 @@ from ase.formula import Formula
 from ase.io.formats import UnknownFileTypeError
 from jaxtyping import Float
 
-from thermosearch.configuration import Configuration, validate
+from thermosearch.configuration import Array, Configuration, validate
 from thermosearch.nested.caution import CautiousCommittee
 from thermosearch.nested.ending import Criteria
 from thermosearch.nested.finders import AllPairs, NeighbourFinder, TieredList
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Measure, Sphere
+from thermosearch.nested.momenta import highest_kinetic
 from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.atom import AtomMove
 from thermosearch.nested.moves.galilean import GalileanMove
+from thermosearch.nested.moves.hamiltonian import HamiltonianMove
 from thermosearch.nested.moves.identity import IdentityMove
 from thermosearch.nested.moves.interface import Move
 from thermosearch.nested.moves.shear import ShearMove
@@ -41,6 +43,7 @@ MOVES: dict[str, type[Move]] = {
     "atom": AtomMove,
     "all_atoms": AllAtomsMove,
     "galilean": GalileanMove,
+    "hamiltonian": HamiltonianMove,
     "volume": VolumeMove,
     "shear": ShearMove,
     "stretch": StretchMove,
@@ -211,6 +214,7 @@ def make_problem(study: NestedStudy) -> Problem:
         tuple(range(mobile)),
         tuple(atomic_numbers[name] for name in potentials),
         jnp.asarray(list(potentials.values()), jnp.float64) if potentials else None,
+        _highest_kinetic(study, units, mobile),
     )
     founder = Walker(
         positions=jnp.asarray(np.concatenate((np.zeros((mobile, 3)), frozen.positions))),
@@ -318,6 +322,14 @@ def _check(
         raise InputError(
             "potential: an infinite cutoff cannot be used in a periodic cell: give a finite one"
         )
+
+
+def _highest_kinetic(study: NestedStudy, units: Units, atoms: int) -> Float[Array, ""] | None:
+    """Bound of the kinetic energy, where a move asks for momenta."""
+    if not any(move.name == "hamiltonian" for move in study.method.moves or ()):
+        return None
+    kt = study.analysis.temperatures[1] * units.boltzmann
+    return jnp.asarray(highest_kinetic(kt, 3 * atoms), jnp.float64)
 
 
 def _finder(

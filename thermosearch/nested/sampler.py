@@ -18,6 +18,7 @@ from jaxtyping import Float, Int, UInt32
 from thermosearch.configuration import Array
 from thermosearch.nested.contour import Contour
 from thermosearch.nested.finders import with_capacity
+from thermosearch.nested.momenta import draw_kinetic
 from thermosearch.nested.moves.interface import OUTCOMES
 from thermosearch.nested.spread import committee_spread
 from thermosearch.nested.streams import stream, uniform
@@ -236,7 +237,7 @@ class Sampler:
         tally = walked.tally.sum(axis=-1, dtype=np.int64)
 
         walkers = jax.tree.map(np.copy, before.walkers)
-        for kept, new in zip(walkers, walked.walker, strict=True):
+        for kept, new in zip(*map(jax.tree.leaves, (walkers, walked.walker)), strict=True):
             kept[..., slots] = new
         accepted = walked.tally[:, OUTCOMES.index("accepted")].sum(axis=0)
         after = state._replace(
@@ -373,7 +374,11 @@ def draw_walkers(
             share = uniform(stream(seed, 0xFFFFFFFE, slot), (len(system.mobile),))
             drawn = jnp.asarray(system.species)[(share * len(system.species)).astype(jnp.int32)]
             numbers = numbers.at[system.moving].set(drawn.astype(jnp.int32))
-        walker = Walker(positions, cell, numbers, jnp.zeros((), jnp.float64))
+        kinetic = None
+        if system.highest_kinetic is not None:
+            own = stream(seed, 0xFFFFFFFD, slot)
+            kinetic = draw_kinetic(own, system.highest_kinetic, 3 * len(system.mobile))
+        walker = Walker(positions, cell, numbers, jnp.zeros((), jnp.float64), kinetic)
         batch = jax.tree.map(lambda a: jnp.asarray(a)[..., None], walker)
         energy, _ = system.energy(batch)
         return walker._replace(energy=energy[0])

@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import ase.io
+import jax
 import numpy as np
 from ase import Atoms
 
@@ -44,7 +45,7 @@ def write_structures(
     for run in runs:
         about = {"repeat": run.repeat} | problem.stated(problem.conditions[run.conditions])
         best = int(np.argmin(run.state.value))
-        walker = Walker(*(part[..., best] for part in run.state.walkers))
+        walker = jax.tree.map(lambda a, best=best: a[..., best], run.state.walkers)
         value = {"value": float(run.state.value[best])}
         lowest.append(_atoms(problem, walker, about | value))
         points = run.points(problem)

@@ -174,13 +174,24 @@ class MoveSection(StrictModel):
     ----------
     name : str
         "atom": a sweep of single-atom displacements; "all_atoms": one displacement of all;
-        "galilean": a flight of 8 steps reflected at the contour (uses forces); "volume", "shear",
+        "galilean": a flight of 8 steps reflected at the contour (uses forces); "hamiltonian": a
+        trajectory of 8 steps under the contour of the total enthalpy (forces); "volume", "shear",
         "stretch": of a flexible cell; "swap": of two species; "identity": of one atom's species.
     count : int
         Applications in a round.
     """
 
-    name: Literal["atom", "all_atoms", "galilean", "volume", "shear", "stretch", "swap", "identity"]
+    name: Literal[
+        "atom",
+        "all_atoms",
+        "galilean",
+        "hamiltonian",
+        "volume",
+        "shear",
+        "stretch",
+        "swap",
+        "identity",
+    ]
     count: PositiveInt = 1
 
 
@@ -330,7 +341,7 @@ class NestedStudy(StrictModel):
             raise ValueError('method.moves: "swap" needs two species')
         if names and ("identity" in names) != (self.system.chemical_potentials is not None):
             raise ValueError('method.moves: "identity" goes with system.chemical_potentials')
-        if names and not names & {"atom", "all_atoms", "galilean"}:
+        if names and not names & {"atom", "all_atoms", "galilean", "hamiltonian"}:
             raise ValueError("method.moves: none of them moves an atom")
         if names and self.system.flexible_cell is not None and "volume" not in names:
             raise ValueError('method.moves: a flexible cell needs "volume"')

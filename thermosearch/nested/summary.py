@@ -104,7 +104,8 @@ def _run_arrays(problem: Problem, run: Course) -> dict[str, Any]:
     """Every dead point, and the course of the walks."""
     name = f"p{run.conditions}_r{run.repeat}"
     points, history = run.points(problem), run.history
-    arrays = {f"dead/{name}/{key}": value for key, value in points._asdict().items()}
+    columns = points._asdict().items()
+    arrays = {f"dead/{name}/{key}": value for key, value in columns if value is not None}
     arrays[f"dead/{name}/log_weight"] = log_weights(points.live)
     arrays[f"dead/{name}/label"] = problem.label(problem.conditions[run.conditions])
     spread = np.concatenate(history.columns["spread"])

@@ -30,12 +30,15 @@ class Walker(NamedTuple):
         Atomic numbers.
     energy : (w,) float64
         Potential energy.
+    kinetic : (w,) float64 or None
+        Kinetic energy, where the momenta are sampled too.
     """
 
     positions: Float[Array, "n 3 *w"]
     cell: Float[Array, "3 3 *w"]
     numbers: Int[Array, " n *w"]
     energy: Float[Array, "*w"]
+    kinetic: Float[Array, "*w"] | None = None
 
 
 @runtime_checkable
@@ -68,6 +71,9 @@ class System(eqx.Module):
         Atomic numbers that mobile atoms may change between; none where each keeps its own.
     chemical_potentials : (species,) float64 or None
         Of these; the contour is then on the value less sum_s mu_s N_s.
+    highest_kinetic : () float64 or None
+        Bound of the kinetic energy where the momenta are sampled too; the contour is then on the
+        sum of both.
     """
 
     potential: Potential
@@ -78,6 +84,7 @@ class System(eqx.Module):
     mobile: tuple[int, ...] = eqx.field(static=True)
     species: tuple[int, ...] = eqx.field(static=True, default=())
     chemical_potentials: Float[Array, " species"] | None = None
+    highest_kinetic: Float[Array, ""] | None = None
 
     def configuration(self, walker: Walker) -> Configuration:
         """One walker, without an axis of its own, as potentials know it."""
@@ -90,7 +97,12 @@ class System(eqx.Module):
         )
 
     def value(self, walker: Walker) -> Float[Array, "*w"]:
-        """Return what the contours bound: energy, or enthalpy where the cell is free.
+        """Return what the contours bound, the kinetic energy included where there is one."""
+        value = self.configurational_value(walker)
+        return value if self.highest_kinetic is None else value + walker.kinetic
+
+    def configurational_value(self, walker: Walker) -> Float[Array, "*w"]:
+        """Return the energy, or the enthalpy where the cell is free.
 
         Where species change, sum_s mu_s N_s of the mobile atoms is taken off.
         """

@@ -71,12 +71,13 @@ def dead_point_figure(runs: Mapping[str, Arrays]) -> Markup | None:
         return None
     figure, axes = new_axes()
     flexible = any(np.ptp(each["volume"]) > 0 for each in dead.values())
+    heights = {key: each["value"] - each.get("kinetic", 0.0) for key, each in dead.items()}
     for number, (key, each) in enumerate(sorted(dead.items())):
         every = max(1, len(each["value"]) // MOST_POINTS)
         across = each["volume"] if flexible else -np.cumsum(1.0 / each["live"])
         axes.plot(
             across[::every],
-            each["value"][::every],
+            heights[key][::every],
             ".",
             markersize=2,
             color=SERIES[number % len(SERIES)],
@@ -84,7 +85,7 @@ def dead_point_figure(runs: Mapping[str, Arrays]) -> Markup | None:
             label=plain(key),
         )
     # The first points lie as high as overlapping atoms do: what matters is below.
-    values = np.concatenate([each["value"] for each in dead.values()])
+    values = np.concatenate([*heights.values()])
     low, middle = float(values.min()), float(np.median(values))
     axes.set_ylim(low - 0.05 * (middle - low), low + 2.0 * (middle - low))
     axes.set_xlabel("volume" if flexible else "ln of the prior mass")
