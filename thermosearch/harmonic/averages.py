@@ -1,4 +1,4 @@
-"""Averages over the sample of a crystal: free energy, mean force, pressure, and where they point.
+"""Averages over the sample of a crystal: free energy and pressure.
 
 The pressure tensor is that of the variational free energy at fixed force constants,
 
@@ -8,16 +8,15 @@ with all forces f, stress sigma in ASE's sign and the volume V of the supercell 
 Phys. Rev. B 98, 024106 (2018), doi:10.1103/PhysRevB.98.024106).
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal
-from thermosearch.harmonic.prepare import Elastic
 from thermosearch.harmonic.regression import Sample, free_energy, pair_mean
 from thermosearch.harmonic.statistics import Bath, Modes, variances
-from thermosearch.harmonic.symmetry import pair_turns, symmetrise_vectors
+from thermosearch.harmonic.symmetry import pair_turns
 
 
 class Averages(NamedTuple):
@@ -35,28 +34,6 @@ class Averages(NamedTuple):
     free_energy_error: float
     pressure: Float[np.ndarray, "3 3"]
     pressure_error: Float[np.ndarray, "3 3"]
-
-
-class Drift(NamedTuple):
-    """Where centroids and cell want to go, by the mean force and pressure of a sample.
-
-    Attributes
-    ----------
-    shift : (n,) float64
-        Of the centroids at fixed strain, A.
-    strain : (3, 3) float64
-        Of the cell.
-    gain, noise : float
-        Expected fall of the free energy (unbiased), and what noise pretends, eV.
-    strain_error : (3, 3) float64
-        Standard error.
-    """
-
-    shift: Float[np.ndarray, " n"]
-    strain: Float[np.ndarray, "3 3"]
-    gain: float
-    noise: float
-    strain_error: Float[np.ndarray, "3 3"]
 
 
 def averages(
@@ -95,85 +72,6 @@ def pressures(
     turned = _turned(crystal, cell, raw)
     control = _turned(crystal, cell, 0.5 * (harmonic + harmonic.transpose(0, 2, 1)))
     return turned - _slope(turned, control) * control
-
-
-@runtime_checkable
-class Place(Protocol):
-    """What a drift needs of a point: the phase, its elastic response, the pressure to reach."""
-
-    crystal: Crystal
-    elastic: Elastic
-    pressure: float
-
-
-def drift(
-    place: Place,
-    effective: EffectiveCrystal,
-    modes: Modes,
-    sample: Sample,
-    pressures_of: Float[np.ndarray, "s 3 3"],
-) -> Drift:
-    """Newton step of centroids and cell with Phi and the static elastic response.
-
-    The free energy is taken as quadratic in shift and strain; centroids are eliminated, which
-    leaves the strain with relaxed atoms.
-
-    Parameters
-    ----------
-    place : Place
-        A `PointProblem`: phase, elastic response and pressure, eV/A^3.
-    effective, modes
-        The crystal as it was sampled.
-    sample : Sample
-        Its sample.
-    pressures_of : (s, 3, 3)
-        By `pressures`.
-    """
-    crystal, elastic = place.crystal, place.elastic
-    cell, volume, k = effective.cell, effective.volume, len(elastic.strains)
-    forces = 0.5 * (sample.forces[0::2] + sample.forces[1::2])
-    pushes = 0.5 * (pressures_of[0::2] + pressures_of[1::2]) - place.pressure * np.eye(3)
-    half = np.arange(len(forces)) % 2
-    # Both are linear, so their halves are symmetrised rather than every pair.
-    mean = [_allowed_forces(crystal, cell, forces[half == h].mean(axis=0)) for h in (0, 1)]
-    push = volume * np.einsum("kab,pab->pk", elastic.strains, pushes)
-    scaled = modes.vectors / np.sqrt(modes.masses)[:, None]
-    in_modes = scaled.T @ elastic.coupling / modes.frequencies[:, None]
-    inverse = positive_inverse(elastic.stiffness - in_modes.T @ in_modes)
-    halves = []
-    for h in (0, 1):
-        force = (scaled.T @ mean[h]) / modes.frequencies
-        strain = inverse @ (push[half == h].mean(axis=0) - in_modes.T @ force)
-        halves.append((force, push[half == h].mean(axis=0) - in_modes.T @ force, strain))
-    (fa, ga, ea), (fb, gb, eb) = halves
-    strain = 0.5 * (ea + eb)
-    gain = 0.5 * float(fa @ fb + ga @ eb)
-    noise = 0.125 * float((fa - fb) @ (fa - fb) + (ga - gb) @ (ea - eb))
-    force = 0.5 * (fa + fb) - in_modes @ strain
-    error = inverse @ np.cov(push.T).reshape(k, k) @ inverse / len(forces) if k else inverse
-    deviation = np.sqrt(np.einsum("kl,kab,lab->ab", error, elastic.strains, elastic.strains))
-    return Drift(
-        scaled @ (force / modes.frequencies),
-        np.einsum("k,kab->ab", strain, elastic.strains),
-        gain,
-        noise,
-        deviation,
-    )
-
-
-def positive_inverse(matrix: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
-    """Inverse with the absolute eigenvalues: a static lattice that is unstable still steps down."""
-    values, vectors = np.linalg.eigh(matrix)
-    if not len(values):
-        return matrix
-    lifted = np.maximum(np.abs(values), 0.05 * np.abs(values).max())
-    return (vectors / lifted) @ vectors.T
-
-
-def _allowed_forces(
-    crystal: Crystal, cell: Float[np.ndarray, "3 3"], forces: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " n"]:
-    return symmetrise_vectors(crystal.group, cell, forces.reshape(-1, 3)).reshape(-1)
 
 
 def _turned(

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from thermosearch.configuration import Configuration
-from thermosearch.harmonic.averages import drift, pressures
+from thermosearch.harmonic.averages import pressures
+from thermosearch.harmonic.cell import drift, pull
 from thermosearch.harmonic.evaluation import Request, evaluate_requests
 from thermosearch.harmonic.regression import Sample
-from thermosearch.harmonic.variational import PointProblem, State
+from thermosearch.harmonic.variational import PointProblem, State, refitted
 from thermosearch.potentials.interface import Committee, CommitteeMember, Potential
 from thermosearch.potentials.neighbours_host import host_neighbours
 from thermosearch.runtime.communicator import Communicator
@@ -86,5 +87,7 @@ def members_of(potential: Committee, example: Configuration) -> list[CommitteeMe
 
 def _strain(problem: PointProblem, state: State, sample: Sample) -> float:
     each = pressures(problem.crystal, state.effective, state.modes, problem.at, sample)
-    moved = drift(problem, state.effective, state.modes, sample, each)
+    fitted = refitted(problem, state.effective, state.modes, sample)
+    found = pull(problem, state.effective, state.modes, sample, each, fitted=fitted)
+    moved = drift(problem, state.modes, found)
     return float(np.trace(moved.strain)) / 3.0

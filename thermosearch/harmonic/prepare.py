@@ -5,6 +5,7 @@ its symmetry for the force constants, small allowed strains for the elastic resp
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +40,22 @@ class Elastic(NamedTuple):
         At fixed fractional coordinates, eV.
     coupling : (n, k) float64
         Minus the change of the forces with strain, eV/A.
+    softening : (k, n, n) float64
+        Change of the harmonic force constants with strain, eV/A^2.
     """
 
     strains: Float[np.ndarray, "k 3 3"]
     stiffness: Float[np.ndarray, "k k"]
     coupling: Float[np.ndarray, "n k"]
+    softening: Float[np.ndarray, "k n n"]
+
+
+class Displaced(NamedTuple):
+    """A crystal with phonopy's displacements of its atoms."""
+
+    crystal: Crystal
+    phonon: Phonopy
+    configurations: list[Configuration]
 
 
 class Prepared(NamedTuple):
@@ -70,8 +82,8 @@ class Prepared(NamedTuple):
 DISPLACEMENT = 0.01
 """Of the finite differences, A."""
 
-STRAIN = 1.0e-3
-"""Of the finite differences."""
+STRAIN, FAR_STRAIN = 1.0e-3, 5.0e-3
+"""Of the finite differences, of stress and of force constants."""
 
 FARTHEST = 1.0
 """Largest force, eV/A, of a structure that is taken to be near a stationary point."""
@@ -94,24 +106,20 @@ def prepare(crystal: Crystal, evaluate: Evaluate, *, cell: bool) -> Prepared:
     InputError
         If the structure is far from a stationary point, or its energy is not finite.
     """
-    phonon = phonopy_object(
-        crystal, effective_crystal(crystal, np.zeros((3 * crystal.atoms, 3 * crystal.atoms)))
-    )
-    phonon.generate_displacements(distance=DISPLACEMENT, is_plusminus=True)
-    displaced = [
-        crystal.supercell._replace(positions=np.array(each.positions))
-        for each in phonon.supercells_with_displacements or []
-    ]
     strains = allowed_strains(crystal) if cell else np.zeros((0, 3, 3))
     strained = [_strained(crystal.supercell, s * STRAIN) for e in strains for s in (e, -e)]
-    found = evaluate([crystal.supercell, *displaced, *strained])
-    _refuse(crystal, found)
-    harmonic = found[1 : 1 + len(displaced)]
+    farther = [_sheared(crystal, s * FAR_STRAIN) for e in strains for s in (e, -e)]
+    displaced = [_displaced(each) for each in (crystal, *farther)]
+    asked = [[crystal.supercell], strained, *(each.configurations for each in displaced)]
+    answers = iter(evaluate([each for group in asked for each in group]))
+    (rest,), response, *found = [[next(answers) for _ in group] for group in asked]
+    _refuse(crystal, [rest, *response, *(each for group in found for each in group)])
+    phonons = [_force_constants(*pair) for pair in zip(displaced, found, strict=True)]
     return Prepared(
-        _force_constants(crystal, phonon, harmonic),
-        _elastic(strains, found[1 + len(displaced) :], strained, 3 * crystal.atoms),
-        float(found[0].energy),
-        len(found),
+        phonons[0],
+        _elastic(strains, response, strained, phonons[1:], 3 * crystal.atoms),
+        float(rest.energy),
+        sum(len(group) for group in asked),
     )
 
 
@@ -180,9 +188,28 @@ def _refuse(crystal: Crystal, found: list[Properties]) -> None:
         )
 
 
-def _force_constants(
-    crystal: Crystal, phonon: Phonopy, found: list[Properties]
-) -> Float[np.ndarray, "n n"]:
+def _sheared(crystal: Crystal, strain: Float[np.ndarray, "3 3"]) -> Crystal:
+    """Give a crystal an allowed strain: its space group stays."""
+    return replace(
+        crystal,
+        unit=_strained(crystal.unit, strain),
+        supercell=_strained(crystal.supercell, strain),
+    )
+
+
+def _displaced(crystal: Crystal) -> Displaced:
+    size = 3 * crystal.atoms
+    phonon = phonopy_object(crystal, effective_crystal(crystal, np.zeros((size, size))))
+    phonon.generate_displacements(distance=DISPLACEMENT, is_plusminus=True)
+    moved = [
+        crystal.supercell._replace(positions=np.array(each.positions))
+        for each in phonon.supercells_with_displacements or []
+    ]
+    return Displaced(crystal, phonon, moved)
+
+
+def _force_constants(of: Displaced, found: list[Properties]) -> Float[np.ndarray, "n n"]:
+    crystal, phonon = of.crystal, of.phonon
     phonon.forces = np.array([each.forces for each in found])
     phonon.produce_force_constants(calculate_full_force_constants=True)
     n = crystal.atoms
@@ -194,9 +221,10 @@ def _elastic(
     strains: Float[np.ndarray, "k 3 3"],
     found: list[Properties],
     strained: list[Configuration],
+    phonons: list[Float[np.ndarray, "n n"]],
     coordinates: int,
 ) -> Elastic:
-    """Differences of dE/de_k = V sigma . (1 + e)^-1 E_k and of the forces."""
+    """Differences of dE/de_k = V sigma . (1 + e)^-1 E_k, of the forces and force constants."""
     k = len(strains)
     stiffness, coupling = np.zeros((k, k)), np.zeros((coordinates, k))
     for column in range(k):
@@ -209,4 +237,6 @@ def _elastic(
         stiffness[:, column] = (slopes[0] - slopes[1]) / (2.0 * STRAIN)
         change = np.asarray(found[2 * column].forces) - np.asarray(found[2 * column + 1].forces)
         coupling[:, column] = -change.reshape(-1) / (2.0 * STRAIN)
-    return Elastic(strains, 0.5 * (stiffness + stiffness.T), coupling)
+    changes = [one - other for one, other in zip(phonons[0::2], phonons[1::2], strict=True)]
+    softening = np.array(changes).reshape(k, coordinates, coordinates) / (2.0 * FAR_STRAIN)
+    return Elastic(strains, 0.5 * (stiffness + stiffness.T), coupling, softening)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
 from thermosearch.configuration import from_ase
-from thermosearch.harmonic.averages import positive_inverse
+from thermosearch.harmonic.cell import positive_inverse
 from thermosearch.harmonic.crystal import (
     Crystal,
     EffectiveCrystal,

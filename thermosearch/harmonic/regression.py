@@ -61,11 +61,20 @@ class Refit(NamedTuple):
         sample, so that noise does not count as gain (it may come out negative).
     noise : float
         By how much the correction's own noise is expected to lift the free energy, eV.
+    pushes : (s, k) float64
+        What every sample says of how the correction will push the cell, eV.
+    following : (k, m, m) float64
+        Change of the curvature with the cell's strain, as expected from the static lattice, eV.
+    softening : (k, k) float64
+        By how much the cell is less stiff with the force constants following it, eV.
     """
 
     change: Float[np.ndarray, "m m"]
     gain: float
     noise: float
+    pushes: Float[np.ndarray, "s k"]
+    following: Float[np.ndarray, "k m m"]
+    softening: Float[np.ndarray, "k k"]
 
 
 def combined(samples: list[Sample], shares: list[float]) -> Sample:
@@ -110,6 +119,8 @@ def refit(
     force_constants: Float[np.ndarray, "n n"],
     sample: Sample,
     project: Projection,
+    *,
+    strained: Float[np.ndarray, "k n n"] | None = None,
 ) -> Refit:
     """Regress the residual forces on the displacements, within what the symmetry allows.
 
@@ -129,6 +140,10 @@ def refit(
         Its weights may be those of a reweighting.
     project : callable
         Average over the space group.
+    strained : (k, n, n), optional
+        Change Phi' of the force constants with strains e of the cell. With it the free energy is,
+        to second order, sum w (D + Phi' e)^2 + K e^2 / 2 - push e in both: eliminating Phi leaves
+        the push + 2 sum w Phi' D and the stiffness K - 2 sum w Phi' Phi'.
     """
     scale = np.sqrt(variances(modes, at))
     root = np.sqrt(modes.masses)[:, None]
@@ -141,6 +156,10 @@ def refit(
     spread = project(_outer(x, x, weights)) @ to_modes
     weighing = gain_weights(modes, at)
     change, gain, noise = np.zeros_like(weighing), 0.0, 0.0
+    along = (
+        np.zeros((0, *weighing.shape)) if strained is None else _in_modes(modes, scale, strained)
+    )
+    answer = np.zeros_like(along)
     for members in blocks_of(modes):
         there = members[:, :, None], members[:, None, :]
         values, turn = np.linalg.eigh(_symmetric(_in_blocks(to_modes, spread, members)))
@@ -149,13 +168,49 @@ def refit(
             for each in mixed
         ]
         change[there] = both[0] + both[1]
+        for each, weighted in zip(answer, weighing * along, strict=True):
+            each[there] = _sylvester(values, turn, weighted[there])
         if min(shares) > 0.0:
             first, second = both[0] / shares[0], both[1] / shares[1]
             gain += float(np.sum(weighing[there] * first * second))
             noise += 0.25 * float(np.sum(weighing[there] * (first - second) ** 2))
     if min(shares) <= 0.0:
         gain = float(np.sum(weighing * change**2))
-    return Refit(change, gain, noise)
+    seen = [-4.0 * _each(x, to_modes @ each @ from_modes.T, residual) for each in answer]
+    softening = 2.0 * np.einsum("kab,ab,lab->kl", along, weighing, along, optimize=True)
+    return Refit(change, gain, noise, np.array(seen).reshape(-1, len(x)).T, along, softening)
+
+
+def _in_modes(
+    modes: Modes, scale: Float[np.ndarray, " m"], matrices: Float[np.ndarray, "k n n"]
+) -> Float[np.ndarray, "k m m"]:
+    """Change of force constants with strain in the coordinates of unit variance.
+
+    Along imaginary modes of the static lattice it can be wild: no omega^2 is taken to change by
+    more than `STEEPEST` times the strain.
+    """
+    to_x = modes.vectors * scale / np.sqrt(modes.masses)[:, None]
+    found = to_x.T @ matrices @ to_x
+    unit = scale * modes.frequencies
+    for members in blocks_of(modes):
+        there = members[:, :, None], members[:, None, :]
+        for each in found:
+            values, turn = np.linalg.eigh(_symmetric((each / np.outer(unit, unit))[there]))
+            bounded = turn * np.clip(values, -STEEPEST, STEEPEST)[:, None, :]
+            each[there] = unit[there[0]] * (bounded @ turn.transpose(0, 2, 1)) * unit[there[1]]
+    return found
+
+
+STEEPEST = 12.0
+"""Relative change of omega^2 with strain: a Grueneisen parameter of 3.5 where all lengths grow."""
+
+
+def _each(
+    left: Float[np.ndarray, "s n"],
+    matrix: Float[np.ndarray, "n n"],
+    right: Float[np.ndarray, "s n"],
+) -> Float[np.ndarray, " s"]:
+    return np.einsum("si,si->s", left @ matrix, right)
 
 
 def blocks_of(modes: Modes) -> list[Int[np.ndarray, "k b"]]:

@@ -20,12 +20,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from thermosearch.harmonic.averages import Averages, Drift, averages, drift, pressures
+from thermosearch.harmonic.averages import Averages, averages, pressures
+from thermosearch.harmonic.cell import Drift, drift, pull
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal, allowed, coordinate_masses
 from thermosearch.harmonic.evaluation import Evaluated, Request
 from thermosearch.harmonic.prepare import Elastic
 from thermosearch.harmonic.regression import (
-    Projection,
     Refit,
     Sample,
     combined,
@@ -204,7 +204,11 @@ LEAST_SHARE = 0.5
 """Effective share of an older sample below which it is not used again."""
 
 
-def begin(problem: PointProblem, effective: EffectiveCrystal, damping: float = 1.0) -> State:
+def begin(
+    problem: PointProblem,
+    effective: EffectiveCrystal,
+    damping: float = 1.0,
+) -> State:
     """Start from a crystal whose force constants are positive definite.
 
     `damping` is the length of the first step; a point nearby knows a good one.
@@ -231,16 +235,15 @@ def ask(problem: PointProblem, state: State) -> Request:
     return Request(effective.configuration(), positions)
 
 
-def tell(problem: PointProblem, state: State, found: Evaluated) -> State:
+def tell(problem: PointProblem, state: State, evaluated: Evaluated) -> State:
     """Take up what was evaluated, and step or go on sampling."""
-    state = _with_sample(problem, state, found)
+    state = _with_sample(problem, state, evaluated)
     effective, sample = state.effective, state.sample
     modes = state.modes
     each = pressures(problem.crystal, effective, modes, problem.at, sample)
     result = averages(effective, modes, problem.at, sample, each)
-    moved = drift(problem, effective, modes, sample, each)
-    project = _projection(problem, state)
-    fitted = refit(modes, problem.at, effective.force_constants, sample, project)
+    fitted = refitted(problem, effective, modes, sample)
+    moved = drift(problem, modes, pull(problem, effective, modes, sample, each, fitted=fitted))
     gain, noise = fitted.gain + moved.gain, fitted.noise + moved.noise
     row = Course(
         step=state.step,
@@ -310,8 +313,10 @@ def _step(problem: PointProblem, state: State, fitted: Refit, row: Course) -> St
     damping = state.damping
     if state.clear:
         damping = next_damping(state.damping, to_x.T @ state.change @ to_x, fitted.change)
-    moved, bounded = stepped(modes, problem.at, effective.force_constants, fitted.change, damping)
     strain = np.clip(state.drift.strain, -LARGEST_STRAIN, LARGEST_STRAIN)
+    strains = np.einsum("kab,ab->k", problem.elastic.strains, strain)
+    change = damping * fitted.change + np.einsum("k,kmn->mn", strains, fitted.following)
+    moved, bounded = stepped(modes, problem.at, effective.force_constants, change)
     cell = effective.cell @ (np.eye(3) + strain)
     shift = _bounded_shift(modes, problem.at, state.drift.shift).reshape(-1, 3)
     after = effective._replace(
@@ -356,12 +361,16 @@ def _with_older(problem: PointProblem, state: State, fitted: Refit) -> tuple[Ref
         return fitted, 0.0
     sizes = [float(len(own.energies)), effective_size]
     both = combined([own, older._replace(weights=weights)], sizes)
-    phi = state.effective.force_constants
-    return refit(state.modes, problem.at, phi, both, _projection(problem, state)), effective_size
+    return refitted(problem, state.effective, state.modes, both), effective_size
 
 
-def _projection(problem: PointProblem, state: State) -> Projection:
-    return partial(symmetrise_matrix, problem.crystal.group, state.effective.cell)
+def refitted(
+    problem: PointProblem, effective: EffectiveCrystal, modes: Modes, sample: Sample
+) -> Refit:
+    """Refit force constants within the space group, with what it says of the cell."""
+    project = partial(symmetrise_matrix, problem.crystal.group, effective.cell)
+    phi, strained = effective.force_constants, problem.elastic.softening
+    return refit(modes, problem.at, phi, sample, project, strained=strained)
 
 
 def _bounded_shift(
