@@ -118,7 +118,7 @@ def _evaluate(options: argparse.Namespace, ranks: Communicator) -> int:
 
 
 def _report(options: argparse.Namespace, ranks: Communicator) -> int:
-    _say(str(ranks.on_root(lambda: load(REPORT)(options.folder))), ranks)
+    _say(str(ranks.on_root(lambda: load(REPORT)(options.folder, options.joined))), ranks)
     return EXIT_FINISHED
 
 
@@ -156,6 +156,15 @@ def _parser() -> argparse.ArgumentParser:
 
     each = commands.add_parser("report", help="write report.html of a run folder again")
     each.add_argument("folder", type=Path)
+    each.add_argument(
+        "--with",
+        dest="joined",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="OTHER",
+        help="run folders whose sections follow",
+    )
     each.set_defaults(command=_report)
 
     each = commands.add_parser("new", help="print a commented study, or a Slurm script")

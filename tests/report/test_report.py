@@ -24,7 +24,14 @@ def train_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(write_report(train_run(tmp_path_factory.mktemp("runs") / "potential")))
 
 
-@pytest.fixture(params=["search_page", "train_page"])
+@pytest.fixture(scope="module")
+def joined_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("runs")
+    other = train_run(folder / "potential")
+    return Page(write_report(search_run(folder / "si001"), [other]))
+
+
+@pytest.fixture(params=["search_page", "train_page", "joined_page"])
 def any_page(request: pytest.FixtureRequest) -> Page:
     return request.getfixturevalue(request.param)
 
@@ -35,6 +42,12 @@ def test_sections_of_each_kind(search_page: Page, train_page: Page) -> None:
         *("population", "spread", "parity", "provenance"),
     ]
     assert train_page.section_ids() == ["results", "parity", "learning", "spread", "provenance"]
+
+
+def test_sections_of_joined_runs_follow(search_page: Page, joined_page: Page) -> None:
+    names = ("results", "parity", "learning", "spread", "provenance")
+    others = ["run-2", *(f"run-2-{name}" for name in names)]
+    assert joined_page.section_ids() == [*search_page.section_ids(), *others]
 
 
 def test_nothing_is_fetched_from_outside(any_page: Page) -> None:

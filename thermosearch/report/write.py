@@ -1,6 +1,7 @@
 """From a run folder to its `report.html`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -63,13 +64,15 @@ OTHER_KINDS: tuple[Part, ...] = (
 )
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, joined: Sequence[Path] = ()) -> Path:
     """Write `report.html` of a run: one file that needs nothing beside it and no network.
 
     Parameters
     ----------
     folder : Path
         A run folder, finished or not. Its engine need not be installed or known.
+    joined : sequence of Path
+        Other run folders, whose sections follow; their structures in 3-D stay in their own reports.
 
     Returns
     -------
@@ -79,20 +82,36 @@ def write_report(folder: Path) -> Path:
     Raises
     ------
     InputError
-        If the folder holds no run or cannot be written to.
+        If a folder holds no run or cannot be written to.
     """
     path = folder / "report.html"
-    write_atomic(path, render(read_run(folder)))
+    write_atomic(path, render(read_run(folder), [read_run(other) for other in joined]))
     return path
 
 
-def render(run: Run) -> str:
+def render(run: Run, joined: Sequence[Run] = ()) -> str:
     """Write the report as text."""
     parts = [part(run) for part in PARTS.get(run.kind, OTHER_KINDS)]
+    for number, other in enumerate(joined, start=2):
+        parts += _joined(other, number)
     name = run.folder.resolve().name
     kind = run.kind or "run"
     script = viewer.script() if run.structures else ""
     return page(f"{name} – thermosearch {kind}", _header(name, kind, run), parts, script)
+
+
+def _joined(run: Run, number: int) -> Iterator[Section]:
+    """Sections of another run, the `number`-th of the page, under its own name."""
+    name = run.folder.resolve().name
+    yield Section(f"run-{number}", name, _header(name, run.kind or "run", run))
+    for part in PARTS.get(run.kind, OTHER_KINDS):
+        if part is not sections.structures:
+            section = part(run)
+            yield replace(
+                section,
+                identifier=f"run-{number}-{section.identifier}",
+                title=f"{section.title}: {name}",
+            )
 
 
 def _header(name: str, kind: str, run: Run) -> Markup:
