@@ -1,6 +1,6 @@
 """Dead points a second of nested sampling on one core: Lennard-Jones clusters.
 
-    python scripts/benchmark_nested.py [--atoms 7] [--walkers 128] [--culled 32] [--rounds 100]
+    python scripts/benchmark_nested.py [--atoms 7] [--walkers 128] [--culled 32] [--rounds 200]
 
 CPU time of the iterations after compilation, the thread of the interpreter and those of XLA
 together, so that other work on the machine does not count.
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--atoms", type=int, default=7)
     parser.add_argument("--walkers", type=int, default=128)
     parser.add_argument("--culled", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--iterations", type=int, default=200)
     given = parser.parse_args()
     atoms = given.atoms
