@@ -2,9 +2,10 @@
 
 Every array ends in the axis of atoms, so that each operation is a chain of multiply-adds over
 contiguous atoms or one large matrix product. Left to itself, automatic differentiation would
-transpose these layouts, sum over middle axes and form batches of tiny matrix products, all
-several times slower on a CPU. Each reverse pass here is written in the same operations, so
-forces are trained, and Hessians taken, through the same loops.
+transpose these layouts, sum over middle axes and form batches of tiny matrix products, and the
+compiler would fuse sums with the products beside them, all several times slower on a CPU. Each
+reverse pass here is written in the same operations, so forces are trained, and Hessians taken,
+through the same loops.
 """
 
 import jax
@@ -13,9 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from thermosearch.configuration import Array
+from thermosearch.potentials.compilation import compiled_apart
 
 
 @jax.custom_vjp
+@compiled_apart
 def sum_over_neighbours(
     a: Float[Array, "p m n"], b: Float[Array, "q m n"]
 ) -> Float[Array, "p q n"]:
@@ -24,6 +27,7 @@ def sum_over_neighbours(
 
 
 @jax.custom_vjp
+@compiled_apart
 def sum_over_features(c: Float[Array, "p q n"], b: Float[Array, "q m n"]) -> Float[Array, "p m n"]:
     """Sum over features, A_pmn = sum_q C_pqn B_qmn."""
     total = c[:, 0, None, :] * b[0]
@@ -38,17 +42,6 @@ def apply_matrix(matrix: Float[Array, "p q"], a: Float[Array, "q m n"]) -> Float
     return jnp.einsum("pq,qmn->pmn", matrix, a)
 
 
-def materialise(a: Float[Array, "p m n"]) -> Float[Array, "p m n"]:
-    """Keep an array in memory: a product with the unit matrix.
-
-    XLA fuses elementwise work into every loop that uses it and so repeats it there, for each
-    product of a sum; it drops `optimization_barrier` before it fuses, but keeps matrix products.
-    """
-    if a.shape[0] == 1:
-        return a
-    return apply_matrix(jnp.eye(a.shape[0], dtype=a.dtype), a)
-
-
 def couple(
     a: Float[Array, "i q n"], b: Float[Array, "j q n"], tensor: Float[np.ndarray, "i j k"]
 ) -> Float[Array, "k q n"]:
@@ -59,6 +52,7 @@ def couple(
 
 
 @jax.custom_vjp
+@compiled_apart
 def outer(a: Float[Array, "i q n"], b: Float[Array, "j q n"]) -> Float[Array, "i j q n"]:
     """All products of components, A_iqn B_jqn."""
     return a[:, None] * b[None]
@@ -95,6 +89,7 @@ def _outer_forward(a: Array, b: Array) -> tuple[Array, tuple[Array, Array]]:
     return outer(a, b), (a, b)
 
 
+@compiled_apart
 def _outer_backward(factors: tuple[Array, Array], by_ab: Array) -> tuple[Array, Array]:
     a, b = factors
     by_a = sum(by_ab[:, j] * b[j] for j in range(b.shape[0]))

@@ -11,6 +11,8 @@ The radial functions are the g_{n-l,l} of Kocer, Mason, Erturk (2020), weighted 
 vector of the neighbour's element, as they are or in learned linear combinations.
 """
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -19,9 +21,10 @@ from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array
 from thermosearch.neural.config import ModelConfig
-from thermosearch.neural.contraction import apply_matrix, couple, materialise, sum_over_neighbours
+from thermosearch.neural.contraction import apply_matrix, couple, sum_over_neighbours
 from thermosearch.neural.harmonics import gaunt, solid_harmonics
 from thermosearch.neural.radial import chebyshev_series, enveloped_series, series_terms
+from thermosearch.potentials.compilation import stage
 
 
 class Descriptor(eqx.Module):
@@ -96,31 +99,31 @@ class Descriptor(eqx.Module):
 
         Takes the pair vectors in units of the cutoff.
         """
-        square = jnp.sum(vectors**2, axis=0, keepdims=True)
-        x, y, z, t = materialise(jnp.concatenate([vectors, square]))
-        radial = self.radial_factors(t, filled, species)
-        harmonics = [jnp.stack(of_l) for of_l in solid_harmonics(x, y, z, self.config.l_max)]
-        harmonics = [materialise(of_l) for of_l in harmonics]
+        radial = self.radial_factors(vectors, filled, species)
+        harmonics = stage(partial(_harmonics, self.config.l_max))(vectors)
         return [
-            materialise(sum_over_neighbours(of_l, materialise(factors)))
+            sum_over_neighbours(of_l, factors)
             for factors, of_l in zip(radial, harmonics, strict=True)
         ]
 
     def radial_factors(
-        self, t: Float[Array, "m n"], filled: Bool[Array, "m n"], species: Int[Array, "m n"]
+        self,
+        vectors: Float[Array, "3 m n"],
+        filled: Bool[Array, "m n"],
+        species: Int[Array, "m n"],
     ) -> list[Float[Array, "_ m n"]]:
         """R_q(r, Z) / (r / cutoff)^l of every pair, (q, m, n) for each l; zero in empty slots.
 
-        Takes t = (r / cutoff)^2.
+        Takes the pair vectors in units of the cutoff.
         """
         terms = series_terms(self.config.n_max, self.config.precision)
-        series = enveloped_series(t, filled & (t < 1.0), terms)
+        series = stage(partial(_series, terms))(vectors, filled)
         if self.embedding is not None:
             # A product with zeros and ones: the reverse pass of a gather would scatter.
             elements = jnp.arange(len(self.config.elements), dtype=species.dtype)
             of_element = species == elements[:, None, None]
-            weights = apply_matrix(self.embedding.T, of_element.astype(t.dtype))
-            series = (weights[:, None] * series[None]).reshape(-1, *t.shape)
+            weights = apply_matrix(self.embedding.T, of_element.astype(vectors.dtype))
+            series = (weights[:, None] * series[None]).reshape(-1, *filled.shape)
         matrices = self.series_matrices(terms)
         factors = apply_matrix(jnp.concatenate(matrices, axis=1).T, series)
         return jnp.split(factors, np.cumsum([a.shape[1] for a in matrices])[:-1])
@@ -178,6 +181,18 @@ def invariants(
         a, b, c = (coefficients[l][:, : config.coupling_channels] for l in (l1, l2, l3))
         features.append(jnp.sum(couple(a, b, gaunt(l1, l2, l3)) * c, axis=0))
     return jnp.concatenate(features)
+
+
+def _series(
+    terms: int, vectors: Float[Array, "3 m n"], filled: Bool[Array, "m n"]
+) -> Float[Array, "terms m n"]:
+    t = jnp.sum(vectors**2, axis=0)
+    return enveloped_series(t, filled & (t < 1.0), terms)
+
+
+def _harmonics(l_max: int, vectors: Float[Array, "3 m n"]) -> list[Float[Array, "_ m n"]]:
+    """Solid harmonics (2 l + 1, m, n) for each l."""
+    return [jnp.stack(of_l) for of_l in solid_harmonics(*vectors, l_max)]
 
 
 def _linear(config: ModelConfig, l: int) -> bool:

@@ -92,7 +92,9 @@ class NeuralPotential(Committee):
         self, configuration: Configuration, neighbours: Neighbours
     ) -> Float[Array, " n"]:
         """Mean energies of the atoms, (n,) float64, eV; zero for padding atoms."""
-        return jnp.mean(self.member_atomic_energies(configuration, neighbours), axis=0)
+        environments = self.environments(configuration, neighbours)
+        learned = _mean_energies(self, environments)
+        return self._totals(configuration, environments, learned)
 
     def member_energies(
         self, configuration: Configuration, neighbours: Neighbours
@@ -108,31 +110,32 @@ class NeuralPotential(Committee):
         NaN for an atom of an element the model does not know.
         """
         environments = self.environments(configuration, neighbours)
-        species = environments.species
         learned = self.learned_energies(environments)
-        pairs = self.repulsion(environments)
-        energies = learned.astype(jnp.float64) + self.references[species] + pairs
+        return self._totals(configuration, environments, learned)
+
+    def _totals(
+        self,
+        configuration: Configuration,
+        environments: "Environments",
+        learned: Float[Array, "*members n"],
+    ) -> Float[Array, "*members n"]:
+        """Add references and repulsion; zero for padding, NaN for an unknown element."""
+        of_element = self.references[environments.species]
+        energies = learned.astype(jnp.float64) + of_element + self.repulsion(environments)
         energies = jnp.where(environments.known, energies, jnp.nan)
         return jnp.where(configuration.numbers == PADDING, 0.0, energies)
 
     def learned_energies(self, environments: "Environments") -> Float[Array, "members n"]:
         """Atomic energies of the networks alone: no references, no repulsion; eV.
 
-        Many atoms are worked through in blocks, whose intermediate arrays stay in the cache.
+        Many atoms are worked through in blocks, computed again in the reverse pass: cheaper
+        than keeping them in memory.
         """
         n = environments.species.shape[0]
         if n <= 2 * _BLOCK or jax.default_backend() != "cpu":
             return self._learned_energies(environments)
-        count = -(-n // _BLOCK)
-
-        def blocks(a: Array) -> Array:
-            filling = ((0, count * _BLOCK - n), *((0, 0),) * (a.ndim - 1))
-            return jnp.pad(a, filling).reshape(count, _BLOCK, *a.shape[1:])
-
-        # The filling has zero vectors, where the descriptor's polynomials are smooth.
-        # Computed again in the reverse pass: cheaper than keeping them in memory.
         of_block = jax.checkpoint(partial(type(self)._learned_energies, self))
-        of_blocks = jax.lax.map(of_block, jax.tree.map(blocks, environments))
+        of_blocks = jax.lax.map(of_block, _blocks(environments))
         return jnp.moveaxis(of_blocks, 0, 1).reshape(self.config.members, -1)[:, :n]
 
     def _learned_energies(self, environments: "Environments") -> Float[Array, "members n"]:
@@ -158,7 +161,8 @@ class NeuralPotential(Committee):
 
     def environments(self, configuration: Configuration, neighbours: Neighbours) -> "Environments":
         """Pair vectors in the model's precision and elements as indices."""
-        vectors, filled = pair_vectors(configuration, neighbours)
+        dtype = jnp.dtype(self.config.precision)
+        vectors, filled = pair_vectors(configuration, neighbours, dtype)
         index_of = np.full(PADDING + 200, -1, np.int32)
         index_of[np.array(self.elements)] = np.arange(len(self.elements), dtype=np.int32)
         found = jnp.asarray(index_of).at[configuration.numbers].get(mode="clip")
@@ -167,8 +171,7 @@ class NeuralPotential(Committee):
             partners = jnp.zeros(filled.shape, jnp.int32)
         else:
             partners = species.at[neighbours.index].get(mode="clip")
-        dtype = jnp.dtype(self.config.precision)
-        return Environments(vectors.astype(dtype), filled, species, partners, found >= 0)
+        return Environments(vectors, filled, species, partners, found >= 0)
 
     def repulsion(self, environments: "Environments") -> Float[Array, " n"]:
         """Half of the repulsion of each atom's pairs, float64."""
@@ -208,6 +211,79 @@ class Environments(NamedTuple):
     species: Int[Array, " n"]
     partners: Int[Array, "n m"]
     known: Bool[Array, " n"]
+
+
+def _blocks(environments: Environments) -> Environments:
+    """Cut into blocks along a new first axis.
+
+    The last is filled up with atoms of zero vectors, where the descriptor's polynomials are
+    smooth.
+    """
+    n = environments.species.shape[0]
+    count = -(-n // _BLOCK)
+
+    def cut(a: Array) -> Array:
+        filling = ((0, count * _BLOCK - n), *((0, 0),) * (a.ndim - 1))
+        return jnp.pad(a, filling).reshape(count, _BLOCK, *a.shape[1:])
+
+    return jax.tree.map(cut, environments)
+
+
+def _mean_energies(model: NeuralPotential, environments: Environments) -> Float[Array, " n"]:
+    """Mean of the members' learned energies; in blocks of atoms where there are many."""
+    if environments.species.shape[0] <= _BLOCK or jax.default_backend() != "cpu":
+        return jnp.mean(model.learned_energies(environments), axis=0)
+    return _mean_energies_in_blocks(model, environments)
+
+
+@jax.custom_vjp
+def _mean_energies_in_blocks(
+    model: NeuralPotential, environments: Environments
+) -> Float[Array, " n"]:
+    def of_block(block: Environments) -> Float[Array, " b"]:
+        return _mean_energies(model, block)
+
+    energies = jax.lax.map(of_block, _blocks(environments))
+    return energies.reshape(-1)[: environments.species.shape[0]]
+
+
+def _blocks_forward(
+    model: NeuralPotential, environments: Environments
+) -> tuple[Float[Array, " n"], tuple[NeuralPotential, Environments, Float[Array, "n m 3"]]]:
+    """Energies and, block by block while its arrays are in the cache, their slopes.
+
+    The energy of an atom depends on the vectors of its own row alone.
+    """
+
+    def of_block(block: Environments) -> tuple[Float[Array, " b"], Float[Array, "b m 3"]]:
+        def total(vectors: Float[Array, "b m 3"]) -> tuple[Float[Array, ""], Float[Array, " b"]]:
+            energies = _mean_energies(model, block._replace(vectors=vectors))
+            return jnp.sum(energies), energies
+
+        (_, energies), slopes = jax.value_and_grad(total, has_aux=True)(block.vectors)
+        return energies, slopes
+
+    n, m = environments.filled.shape
+    energies, slopes = jax.lax.map(of_block, _blocks(environments))
+    return energies.reshape(-1)[:n], (model, environments, slopes.reshape(-1, m, 3)[:n])
+
+
+def _blocks_backward(
+    saved: tuple[NeuralPotential, Environments, Float[Array, "n m 3"]],
+    by_energies: Float[Array, " n"],
+) -> tuple[NeuralPotential, Environments]:
+    model, environments, slopes = saved
+
+    def of_parameters(model: NeuralPotential) -> Float[Array, " n"]:
+        return jnp.mean(model.learned_energies(environments), axis=0)
+
+    # Where nobody asks for it, the compiler leaves it out.
+    (by_model,) = jax.vjp(of_parameters, model)[1](by_energies)
+    by_vectors = by_energies[:, None, None] * slopes
+    return by_model, Environments(by_vectors, None, None, None, None)
+
+
+_mean_energies_in_blocks.defvjp(_blocks_forward, _blocks_backward)
 
 
 def with_precision(

@@ -6,6 +6,7 @@ and its `energy` is a pure function of (parameters, configuration, neighbours).
 """
 
 from abc import abstractmethod
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array, Configuration
+from thermosearch.potentials.compilation import compiled_apart
 
 
 class Neighbours(NamedTuple):
@@ -156,43 +158,60 @@ class CommitteeMember(OnCommittee):
 
 
 def pair_vectors(
-    configuration: Configuration, neighbours: Neighbours
+    configuration: Configuration, neighbours: Neighbours, dtype: Any = jnp.float64
 ) -> tuple[Float[Array, "n m 3"], Bool[Array, "n m"]]:
     """Vectors r_ij = r_j + S @ cell - r_i of every slot, and which slots are filled.
 
     Empty slots hold the vector (1, 1, 1), so that a norm and its gradient stay finite.
-    Differentiable in positions and cell.
+    Differentiable in positions and cell. Computed in float64 and given in `dtype`.
     """
     filled = neighbours.index < configuration.positions.shape[0]
-    vectors = _slot_vectors(configuration.positions, configuration.cell, neighbours)
-    return jnp.where(filled[..., None], vectors, 1.0), filled
+    vectors = _slot_vectors(configuration.positions, configuration.cell, neighbours, dtype)
+    return vectors, filled
 
 
-@jax.custom_vjp
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _slot_vectors(
-    positions: Float[Array, "n 3"], cell: Float[Array, "3 3"], neighbours: Neighbours
+    positions: Float[Array, "n 3"], cell: Float[Array, "3 3"], neighbours: Neighbours, dtype: Any
 ) -> Float[Array, "n m 3"]:
     partners = positions.at[neighbours.index].get(mode="clip")
-    return partners - positions[:, None, :] + neighbours.shift.astype(cell.dtype) @ cell
+    vectors = partners - positions[:, None, :] + neighbours.shift.astype(cell.dtype) @ cell
+    filled = neighbours.index < positions.shape[0]
+    return jnp.where(filled[..., None], vectors, 1.0).astype(dtype)
 
 
 def _slot_vectors_forward(
-    positions: Float[Array, "n 3"], cell: Float[Array, "3 3"], neighbours: Neighbours
+    positions: Float[Array, "n 3"], cell: Float[Array, "3 3"], neighbours: Neighbours, dtype: Any
 ) -> tuple[Float[Array, "n m 3"], Neighbours]:
-    return _slot_vectors(positions, cell, neighbours), neighbours
+    return _slot_vectors(positions, cell, neighbours, dtype), neighbours
 
 
 def _slot_vectors_backward(
-    neighbours: Neighbours, by_vectors: Float[Array, "n m 3"]
+    dtype: Any, neighbours: Neighbours, by_vectors: Float[Array, "n m 3"]
 ) -> tuple[Float[Array, "n 3"], Float[Array, "3 3"], None]:
+    filled = neighbours.index < by_vectors.shape[0]
+    return *_by_geometry(_in_filled(by_vectors, filled), neighbours), None
+
+
+@compiled_apart
+def _in_filled(
+    by_vectors: Float[Array, "n m 3"], filled: Bool[Array, "n m"]
+) -> Float[Array, "n m 3"]:
+    return jnp.where(filled[..., None], by_vectors, 0.0)
+
+
+@compiled_apart
+def _by_geometry(
+    own: Float[Array, "n m 3"], neighbours: Neighbours
+) -> tuple[Float[Array, "n 3"], Float[Array, "3 3"]]:
+    """Give derivatives by positions and cell, float64, from those by the vectors."""
     # Every pair stands in both rows, so the scatter to the partner is a gather of the
     # mirrored slot: XLA's scatter on CPU is several times slower.
-    filled = (neighbours.index < by_vectors.shape[0])[..., None]
-    own = jnp.where(filled, by_vectors, 0.0)
     mirrored = own.reshape(-1, 3).at[neighbours.reverse].get(mode="fill", fill_value=0.0)
-    by_positions = jnp.sum(mirrored - own, axis=1)
+    by_positions = jnp.sum((mirrored - own).astype(jnp.float64), axis=1)
+    own = own.astype(jnp.float64)
     by_cell = jnp.einsum("nma,nmb->ab", neighbours.shift.astype(own.dtype), own)
-    return by_positions, by_cell, None
+    return by_positions, by_cell
 
 
 _slot_vectors.defvjp(_slot_vectors_forward, _slot_vectors_backward)
