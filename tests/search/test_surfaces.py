@@ -4,16 +4,26 @@ import math
 from pathlib import Path
 
 import ase.io
+import equinox as eqx
+import h5py
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, diamond100, diamond111
+from jaxtyping import Float
 
 import thermosearch
-from thermosearch.configuration import from_ase
+from thermosearch.configuration import Array, Configuration, from_ase
+from thermosearch.harmonic.isobar import Isobar, Series
+from thermosearch.harmonic.summary import _isobar_arrays as isobar_arrays
 from thermosearch.potentials.einstein import EinsteinCrystal
+from thermosearch.potentials.interface import Committee, Neighbours
+from thermosearch.potentials.section import PotentialSection
+from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Results
+from thermosearch.search.surfaces.errors import gamma_covariance
 from thermosearch.search.surfaces.gamma import (
     Slab,
     above_hull,
@@ -23,6 +33,7 @@ from thermosearch.search.surfaces.gamma import (
 )
 from thermosearch.search.surfaces.gases import gas_free_energy
 from thermosearch.search.surfaces.phonons import harmonic_free_energy, mode_energies
+from thermosearch.search.surfaces.vibrations import from_harmonic_run
 from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A2_IN_J_PER_M2
 
 A0 = 2 ** (1 / 6) * 2.0951 * 4 / math.sqrt(3)
@@ -34,17 +45,23 @@ def slab(builder: object, layers: int) -> Atoms:
     return Atoms(atoms, pbc=(True, True, False), info={})
 
 
-def run(tmp_path: Path, slabs: list[dict], **conditions: object) -> Results:
+def run(
+    tmp_path: Path,
+    slabs: list[dict],
+    reservoirs: list[dict] | None = None,
+    name: str = "run",
+    **conditions: object,
+) -> Results:
     ase.io.write(tmp_path / "bulk.extxyz", bulk("Si", "diamond", A0, cubic=True))
     study = {
         "kind": "surface",
         "potential": {"analytic": "stillinger_weber"},
         "slabs": slabs,
-        "reservoirs": [{"file": str(tmp_path / "bulk.extxyz"), "element": "Si"}],
+        "reservoirs": reservoirs or [{"file": str(tmp_path / "bulk.extxyz"), "element": "Si"}],
         "conditions": {"range": {"first": -1.0, "last": 0.5, "count": 16}} | conditions,
         "run": {"precision": "float64"},
     }
-    return thermosearch.run(study, output=tmp_path / "run", quiet=True)
+    return thermosearch.run(study, output=tmp_path / name, quiet=True)
 
 
 def gamma(results: Results, phase: str, at: float) -> float:
@@ -137,17 +154,119 @@ def test_an_oxide_and_its_gas_fix_both_potentials() -> None:
 
 
 def test_a_symmetric_slab_shares_its_excess_between_its_faces() -> None:
-    slab = Slab(np.array([4, 3]), 10.0, -50.0, 0.0, np.zeros(0))
+    slab = Slab(np.array([4, 3]), 10.0, -50.0, 0.0)
     assert surface_free_energy(slab, np.array([-5.0, -12.0]), 1.0) == pytest.approx(7.0 / 20.0)
 
 
 def test_crossings_and_their_errors() -> None:
     axis = np.linspace(0.0, 2.0, 9)
     gammas = np.stack([1.0 + 0.0 * axis, 1.55 - 0.5 * axis, 2.0 + axis])
-    (found,) = transitions(axis, gammas, np.array([0.03, 0.04, 0.0]))
+    covariance = np.diag([0.03, 0.04, 0.0]) ** 2
+    (found,) = transitions(axis, gammas, covariance)
     assert (found.below, found.above) == (0, 1)
     assert found.position == pytest.approx(1.1)
     assert found.error == pytest.approx(0.05 / 0.5)
+    covariance[0, 1] = covariance[1, 0] = 0.03 * 0.04
+    (found,) = transitions(axis, gammas, covariance)
+    assert found.error == pytest.approx(0.01 / 0.5)
+
+
+class Scaled(Committee):
+    """Stillinger-Weber with its energy scaled by each member: every gamma scales alike."""
+
+    base: StillingerWeber
+    scales: tuple[float, ...] = eqx.field(static=True)
+
+    @property
+    def cutoff(self) -> float:
+        return self.base.cutoff
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        return self.base.elements
+
+    @property
+    def units(self) -> str:
+        return "eV"
+
+    def member_energies(
+        self, configuration: Configuration, neighbours: Neighbours
+    ) -> Float[Array, " members"]:
+        return self.base.energy(configuration, neighbours) * jnp.array(self.scales)
+
+    def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
+        return jnp.mean(self.member_energies(configuration, neighbours))
+
+
+def test_what_members_differ_by_in_the_bulk_cancels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scales = (0.97, 1.01, 1.02)
+    committee = Scaled(StillingerWeber(), scales)
+    monkeypatch.setattr(PotentialSection, "build", lambda section, precision=None: committee)
+    ase.io.write(tmp_path / "100.extxyz", slab(diamond100, 8))
+    ase.io.write(tmp_path / "glide.extxyz", slab(diamond111, 8))
+    labels = ("100", "glide")
+    entries = [{"label": name, "file": str(tmp_path / f"{name}.extxyz")} for name in labels]
+    results = run(tmp_path, entries, range={"first": 0.0, "last": 1.0, "count": 3})
+    found = [q for q in results.quantities if q.name == "surface_free_energy"][:2]
+    for each in found:
+        assert each.error == pytest.approx(np.std(scales, ddof=1) * each.value, rel=1e-3)
+
+
+def test_a_reservoir_moves_all_slabs_that_hold_its_element() -> None:
+    # Both faces of 10 A^2, four and two atoms too many: gamma follows -n / 20 of an atom's energy.
+    slabs = [
+        Slab(np.array([4]), 10.0, 0.0, 0.3),
+        Slab(np.array([2]), 10.0, 0.0, 0.0),
+    ]
+    found = gamma_covariance(slabs, np.array([[1.0]]), np.array([0.1]), np.zeros((1, 0)))
+    shared = np.outer([-0.2, -0.1], [-0.2, -0.1]) * 0.01
+    np.testing.assert_allclose(found, shared + np.diag([(0.3 / 20.0) ** 2, 0.0]))
+
+
+@pytest.fixture
+def harmonic_run(tmp_path: Path) -> Path:
+    """What a harmonic run of a crystal leaves, with free energies stated here."""
+    temperature = np.array([100.0, 300.0, 500.0])
+    series = {"free_energy": Series(np.array([-4.30, -4.31, -4.34]), None, "eV/atom")}
+    isobar = Isobar("diamond", None, "harmonic", temperature, series)
+    folder = tmp_path / "harmonic"
+    folder.mkdir()
+    with h5py.File(folder / "results.h5", "w") as file:
+        for name, value in isobar_arrays("diamond", isobar).items():
+            file[name] = value
+    return folder
+
+
+def test_free_energies_of_a_harmonic_run(harmonic_run: Path) -> None:
+    table = from_harmonic_run(harmonic_run, None, -8.0 * 4.3366, 8)
+    assert table.free_energy(400.0) == pytest.approx(8 * (4.3366 - 4.325))
+    with pytest.raises(InputError, match="from 100 to 500 K, not at 900 K"):
+        table.free_energy(900.0)
+    with pytest.raises(InputError, match="it holds diamond"):
+        from_harmonic_run(harmonic_run, "hexagonal", -8.0 * 4.3366, 8)
+    with pytest.raises(InputError, match="another potential"):
+        from_harmonic_run(harmonic_run, None, -8.0 * 5.4, 8)
+    with pytest.raises(InputError, match="no finished harmonic run"):
+        from_harmonic_run(harmonic_run.parent, None, -8.0, 8)
+
+
+def test_a_reservoir_takes_its_free_energy_from_a_harmonic_run(
+    harmonic_run: Path, tmp_path: Path
+) -> None:
+    ase.io.write(tmp_path / "100.extxyz", slab(diamond100, 8))
+    entry = {"label": "100", "file": str(tmp_path / "100.extxyz")}
+    still = gamma(run(tmp_path, [entry]), "100", -1.0)
+    crystal = {
+        "file": str(tmp_path / "bulk.extxyz"),
+        "element": "Si",
+        "harmonic": str(harmonic_run),
+    }
+    warm = gamma(run(tmp_path, [entry], reservoirs=[crystal], name="warm"), "100", -1.0)
+    # 16 atoms; the crystal's atom is at -4.31 eV at 300 K, not at -4.3366.
+    change = -16.0 * (-4.31 + 2.0 * EPSILON) / (2.0 * A0**2)
+    assert (warm - still) == pytest.approx(change, rel=2e-3)
 
 
 def test_the_hull_keeps_what_some_potential_makes_stable() -> None:

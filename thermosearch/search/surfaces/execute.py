@@ -11,19 +11,22 @@ from ase.data import atomic_numbers, chemical_symbols
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Configuration, from_ase, validate
-from thermosearch.potentials.evaluate import evaluate, uncertainty
-from thermosearch.potentials.interface import Committee, Potential
+from thermosearch.potentials.evaluate import evaluate
+from thermosearch.potentials.interface import Potential
 from thermosearch.relax.minimise import minimise
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Results
+from thermosearch.search.members import members_of
+from thermosearch.search.surfaces.errors import gamma_covariance
 from thermosearch.search.surfaces.gamma import (
+    NO_MEMBERS,
     Slab,
     chemical_potentials,
     surface_free_energy,
 )
 from thermosearch.search.surfaces.gases import GASES, gas_free_energy
-from thermosearch.search.surfaces.phonons import harmonic_free_energy, mode_energies
+from thermosearch.search.surfaces.phonons import mode_energies
 from thermosearch.search.surfaces.study import (
     ConditionsSection,
     ReservoirEntry,
@@ -31,6 +34,13 @@ from thermosearch.search.surfaces.study import (
     SurfaceStudy,
 )
 from thermosearch.search.surfaces.summary import Diagram, summarise
+from thermosearch.search.surfaces.vibrations import (
+    NO_VIBRATIONS,
+    Modes,
+    Share,
+    Vibrations,
+    from_harmonic_run,
+)
 from thermosearch.structure.surface import surface_area
 
 FORCE = 0.005
@@ -50,15 +60,21 @@ class Reservoir(NamedTuple):
         Name of the ideal gas.
     free : bool
         Whether its chemical potential runs along the axis.
-    mode_energies : (m,) float64
-        Of its vibrations, eV.
+    vibrations : Vibrations
+        Of that.
+    error : float
+        Of its energy, apart from the committee's, eV.
+    deviations : (members,) float64
+        What each member of a committee gives more than their mean, eV.
     """
 
     composition: Float[np.ndarray, " e"]
     energy: float
     gas: str | None
     free: bool
-    mode_energies: Float[np.ndarray, " m"]
+    vibrations: Vibrations
+    error: float = 0.0
+    deviations: Float[np.ndarray, " members"] = NO_MEMBERS
 
 
 def execute(study: SurfaceStudy, context: RunContext) -> Results:
@@ -90,7 +106,7 @@ def execute(study: SurfaceStudy, context: RunContext) -> Results:
         axis=axis,
         labels=[entry.label for entry in study.slabs],
         gammas=gammas,
-        errors=np.array([_error(slab) for slab in slabs]),
+        covariance=_covariance(slabs, reservoirs),
         potentials=potentials,
         symbols=[chemical_symbols[number] for number in elements],
         excess=_excess(slabs, reservoirs),
@@ -125,44 +141,75 @@ def _slab(potential: Potential, elements: Int[np.ndarray, " e"], entry: SlabEntr
         if not relaxed.converged:
             raise InputError(f"slabs: {entry.label}: it does not relax ({relaxed.status.name})")
         configuration = relaxed.configuration
-    modes = np.zeros(0)
-    if entry.vibrations == "phonons":
-        modes = mode_energies(potential, configuration, mobile)
     other = None if entry.other_face is None else from_ase(_read(entry.other_face, 0))
+    energy = _energy(potential, configuration)
     return Slab(
         counts=_counts(configuration, elements),
         area=surface_area(configuration),
-        energy=_energy(potential, configuration),
-        error=float(np.hypot(entry.energy_error, _spread(potential, configuration))),
-        mode_energies=modes,
+        energy=energy,
+        error=entry.energy_error,
+        vibrations=_vibrations(potential, entry, configuration, mobile, energy),
+        deviations=_deviations(potential, configuration),
         other_counts=None if other is None else _counts(other, elements),
         other_energy=0.0 if other is None else _energy(potential, other),
+        other_deviations=NO_MEMBERS if other is None else _deviations(potential, other),
     )
 
 
 def _reservoir(
     potential: Potential, elements: Int[np.ndarray, " e"], entry: ReservoirEntry
 ) -> Reservoir:
-    atoms = None if entry.file is None else _read(entry.file, 0)
-    energy, modes = entry.energy or 0.0, np.zeros(0)
-    composition = np.zeros(len(elements))
-    if atoms is not None:
-        configuration = from_ase(atoms)
-        energy = _energy(potential, configuration)
-        composition = _counts(configuration, elements).astype(np.float64)
-        if entry.vibrations == "phonons":
-            modes = mode_energies(potential, configuration, _mobile(atoms))
-    elif entry.gas is not None:
-        for symbol, count in GASES[entry.gas].composition.items():
-            composition[np.searchsorted(elements, atomic_numbers[symbol])] += count
+    composition = _composition(elements, entry)
+    free, gas = entry.element is not None, entry.gas
+    if entry.file is None:
+        return Reservoir(
+            composition, entry.energy or 0.0, gas, free, NO_VIBRATIONS, entry.energy_error
+        )
+    atoms = _read(entry.file, 0)
+    configuration, mobile = from_ase(atoms), _mobile(atoms)
+    energy, deviations = _energy(potential, configuration), _deviations(potential, configuration)
+    vibrations = _vibrations(potential, entry, configuration, mobile, energy)
+    # The free element is counted by the atom, also what vibrates.
+    share = 1.0 / len(atoms) if free else 1.0
+    return Reservoir(
+        composition,
+        share * energy,
+        gas,
+        free,
+        Share(vibrations, share),
+        entry.energy_error,
+        share * deviations,
+    )
+
+
+def _composition(elements: Int[np.ndarray, " e"], entry: ReservoirEntry) -> Float[np.ndarray, " e"]:
+    """Atoms of every element that the energy of a reservoir is of."""
     if entry.element is not None:
         own = elements == atomic_numbers[entry.element]
         if not own.any():
             raise InputError(f"reservoirs: no slab holds the element {entry.element}")
-        if atoms is not None:
-            energy /= float(len(atoms))
-        composition = own.astype(np.float64)
-    return Reservoir(composition, energy, entry.gas, entry.element is not None, modes)
+        return own.astype(np.float64)
+    if entry.file is not None:
+        return _counts(from_ase(_read(entry.file, 0)), elements).astype(np.float64)
+    composition = np.zeros(len(elements))
+    for symbol, count in GASES[entry.gas].composition.items():
+        composition[np.searchsorted(elements, atomic_numbers[symbol])] += count
+    return composition
+
+
+def _vibrations(
+    potential: Potential,
+    entry: SlabEntry | ReservoirEntry,
+    configuration: Configuration,
+    mobile: Bool[np.ndarray, " n"],
+    energy: float,
+) -> Vibrations:
+    if entry.harmonic is not None:
+        atoms = len(configuration.numbers)
+        return from_harmonic_run(entry.harmonic, entry.harmonic_phase, energy, atoms)
+    if entry.vibrations == "phonons":
+        return Modes(mode_energies(potential, configuration, mobile))
+    return NO_VIBRATIONS
 
 
 def _potentials(
@@ -176,7 +223,7 @@ def _potentials(
         pressure = 10.0**at
     energies = []
     for each in reservoirs:
-        energy = each.energy + harmonic_free_energy(each.mode_energies, temperature)
+        energy = each.energy + each.vibrations.free_energy(temperature)
         if each.free:
             energy += at
         elif each.gas is not None:
@@ -187,7 +234,7 @@ def _potentials(
 
 def _vibrational(slab: Slab, conditions: ConditionsSection, at: float) -> float:
     temperature = at if conditions.axis == "temperature" else conditions.temperature
-    return harmonic_free_energy(slab.mode_energies, temperature)
+    return slab.vibrations.free_energy(temperature)
 
 
 def _excess(slabs: list[Slab], reservoirs: list[Reservoir]) -> Float[np.ndarray, " slabs"]:
@@ -201,9 +248,17 @@ def _excess(slabs: list[Slab], reservoirs: list[Reservoir]) -> Float[np.ndarray,
     return np.array([-surface_free_energy(slab, change, 0.0) for slab in bare])
 
 
-def _error(slab: Slab) -> float:
-    faces = 2.0 if slab.other_counts is None else 1.0
-    return slab.error / (faces * slab.area)
+def _covariance(slabs: list[Slab], reservoirs: list[Reservoir]) -> Float[np.ndarray, "slabs slabs"]:
+    members = max((len(slab.deviations) for slab in slabs), default=0)
+    deviations = np.zeros((len(reservoirs), members))
+    for row, each in zip(deviations, reservoirs, strict=True):
+        row[:] = each.deviations if len(each.deviations) else 0.0
+    return gamma_covariance(
+        slabs,
+        np.stack([each.composition for each in reservoirs]),
+        np.array([each.error for each in reservoirs]),
+        deviations,
+    )
 
 
 def _elements(study: SurfaceStudy) -> Int[np.ndarray, " e"]:
@@ -225,10 +280,15 @@ def _energy(potential: Potential, configuration: Configuration) -> float:
     return float(evaluate(potential, [configuration], ("energy",))[0].energy)
 
 
-def _spread(potential: Potential, configuration: Configuration) -> float:
-    if not isinstance(potential, Committee):
-        return 0.0
-    return float(uncertainty(potential, [configuration], ("energy",))[0].energy)
+def _deviations(
+    potential: Potential, configuration: Configuration
+) -> Float[np.ndarray, " members"]:
+    """Return what each member of a committee gives more than their mean, eV."""
+    members = members_of(potential, configuration)
+    if not members:
+        return NO_MEMBERS
+    energies = np.array([_energy(member, configuration) for member in members])
+    return energies - energies.mean()
 
 
 def _read(path: Path, index: int) -> Atoms:

@@ -10,6 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.runtime.errors import InputError
+from thermosearch.search.surfaces.vibrations import NO_VIBRATIONS, Vibrations
+
+NO_MEMBERS = np.zeros(0)
 
 
 class Slab(NamedTuple):
@@ -22,23 +25,27 @@ class Slab(NamedTuple):
     area : float
         Of one face, A^2.
     energy, error : float
-        eV, and its standard error.
-    mode_energies : (m,) float64
-        Of its vibrations, eV; none where they are left out.
+        eV, and its standard error apart from the committee's.
+    vibrations : Vibrations
+        Give its vibrational free energy; none by default.
+    deviations : (members,) float64
+        What each member of a committee gives more than their mean, eV.
     other_counts : (e,) int64 or None
         Of the slab whose two faces are like the lower face of this one; None if both faces of
         this one are alike.
-    other_energy : float
-        Its energy, eV.
+    other_energy, other_deviations
+        Its energy, eV, and what each member gives more.
     """
 
     counts: Int[np.ndarray, " e"]
     area: float
     energy: float
     error: float
-    mode_energies: Float[np.ndarray, " m"]
+    vibrations: Vibrations = NO_VIBRATIONS
+    deviations: Float[np.ndarray, " members"] = NO_MEMBERS
     other_counts: Int[np.ndarray, " e"] | None = None
     other_energy: float = 0.0
+    other_deviations: Float[np.ndarray, " members"] = NO_MEMBERS
 
 
 class Transition(NamedTuple):
@@ -101,11 +108,12 @@ def chemical_potentials(
 def transitions(
     axis: Float[np.ndarray, " k"],
     gammas: Float[np.ndarray, "slabs k"],
-    errors: Float[np.ndarray, " slabs"],
+    covariance: Float[np.ndarray, "slabs slabs"],
 ) -> list[Transition]:
     """Crossings of the lowest gamma, by linear interpolation between the points of the axis.
 
-    The error is that of the difference of the two gammas over its slope.
+    The error is that of the difference of the two gammas, whose covariance is given, over
+    its slope.
     """
     stable = np.argmin(gammas, axis=0)
     found = []
@@ -115,7 +123,10 @@ def transitions(
         right = gammas[above, k + 1] - gammas[below, k + 1]
         width = axis[k + 1] - axis[k]
         slope = (right - left) / width
-        error = float(np.hypot(errors[below], errors[above]) / abs(slope))
+        variance = (
+            covariance[below, below] + covariance[above, above] - 2.0 * covariance[below, above]
+        )
+        error = float(np.sqrt(max(variance, 0.0)) / abs(slope))
         found.append(Transition(float(axis[k] - left / slope), error, below, above))
     return found
 

@@ -1,5 +1,6 @@
 """The study file of surface thermodynamics: slabs against reservoirs."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -10,6 +11,11 @@ from thermosearch.search.surfaces.gases import GASES
 from thermosearch.search.system_section import Symbol
 
 Vibrations = Literal["none", "phonons"]
+
+
+def _refuse_both(vibrations: Vibrations, harmonic: Path | None) -> None:
+    if harmonic is not None and vibrations != "none":
+        raise ValueError("give either vibrations or harmonic")
 
 
 class SlabEntry(StrictModel):
@@ -30,8 +36,13 @@ class SlabEntry(StrictModel):
         Relax it first, atoms of the array `frozen` apart.
     vibrations : {"none", "phonons"}
         Harmonic phonons, at the zone centre, of the atoms that are not `frozen`.
+    harmonic : folder or None
+        Run folder of a `harmonic` run of this slab with the same potential: its free energies
+        stand for the energy and the vibrations.
+    harmonic_phase : str or None
+        Name of the slab in that run, if it holds several phases.
     energy_error : float
-        Standard error of the energy, eV, added to the committee's spread.
+        Standard error of the energy, eV, besides the committee's spread.
     """
 
     label: str
@@ -40,7 +51,14 @@ class SlabEntry(StrictModel):
     other_face: InputFile | None = None
     relax: bool = False
     vibrations: Vibrations = "none"
+    harmonic: InputFile | None = None
+    harmonic_phase: str | None = None
     energy_error: float = Field(default=0.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _one_source_of_vibrations(self) -> "SlabEntry":
+        _refuse_both(self.vibrations, self.harmonic)
+        return self
 
 
 class ReservoirEntry(StrictModel):
@@ -59,6 +77,14 @@ class ReservoirEntry(StrictModel):
         (eV an atom) or from the crystal in `file`.
     vibrations : {"none", "phonons"}
         Harmonic phonons of the crystal in `file`, at the zone centre of that cell.
+    harmonic : folder or None
+        Run folder of a `harmonic` run of that crystal with the same potential: its free
+        energies at the lowest pressure stand for the energy and the vibrations.
+    harmonic_phase : str or None
+        Name of the crystal in that run, if it holds several phases.
+    energy_error : float
+        Standard error of the energy (of the cell, the molecule, or an atom of the free
+        element), eV, besides the committee's spread.
     """
 
     file: InputFile | None = None
@@ -66,6 +92,9 @@ class ReservoirEntry(StrictModel):
     energy: float | None = None
     element: Symbol | None = None
     vibrations: Vibrations = "none"
+    harmonic: InputFile | None = None
+    harmonic_phase: str | None = None
+    energy_error: float = Field(default=0.0, ge=0.0)
 
     @model_validator(mode="after")
     def _has_energy(self) -> "ReservoirEntry":
@@ -73,6 +102,9 @@ class ReservoirEntry(StrictModel):
             raise ValueError("give either file or energy")
         if self.file is None and self.gas is None and self.element is None:
             raise ValueError("an energy alone is no reservoir: name its gas or its element")
+        if self.harmonic is not None and (self.file is None or self.gas is not None):
+            raise ValueError("harmonic: only a crystal in `file` has the vibrations of a run")
+        _refuse_both(self.vibrations, self.harmonic)
         return self
 
 

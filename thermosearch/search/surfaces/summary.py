@@ -28,8 +28,8 @@ class Diagram(NamedTuple):
         Of the slabs.
     gammas : (slabs, k) float64
         eV/A^2.
-    errors : (slabs,) float64
-        The same along the whole axis, eV/A^2.
+    covariance : (slabs, slabs) float64
+        Of the gammas, the same along the whole axis, eV^2/A^4.
     potentials : (k, e) float64
         Chemical potentials, eV.
     symbols : list of str
@@ -41,10 +41,15 @@ class Diagram(NamedTuple):
     axis: Float[np.ndarray, " k"]
     labels: list[str]
     gammas: Float[np.ndarray, "slabs k"]
-    errors: Float[np.ndarray, " slabs"]
+    covariance: Float[np.ndarray, "slabs slabs"]
     potentials: Float[np.ndarray, "k e"]
     symbols: list[str]
     excess: Float[np.ndarray, " slabs"]
+
+    @property
+    def errors(self) -> Float[np.ndarray, " slabs"]:
+        """Standard error of each gamma, eV/A^2."""
+        return np.sqrt(np.diag(self.covariance))
 
 
 def summarise(conditions: ConditionsSection, diagram: Diagram, evaluations: int) -> Results:
@@ -72,7 +77,7 @@ def _transitions(conditions: ConditionsSection, diagram: Diagram) -> list[Quanti
             unit,
             {"below": diagram.labels[each.below], "above": diagram.labels[each.above]},
         )
-        for each in transitions(diagram.axis, diagram.gammas, diagram.errors)
+        for each in transitions(diagram.axis, diagram.gammas, diagram.covariance)
     ]
 
 
