@@ -6,7 +6,7 @@ from jaxtyping import Float
 from thermosearch.harmonic.chain import Campaign, Chain
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal, coordinate_masses
 from thermosearch.harmonic.curvature import Curvature, curvature
-from thermosearch.harmonic.integrate import Integrated, Walks, integrate, whiten
+from thermosearch.harmonic.integrate import Integrated, Walks, integrate_finely, whiten
 from thermosearch.harmonic.mesh import gamma_frequencies, mesh_correction
 from thermosearch.harmonic.model_error import ModelSpread, model_spread
 from thermosearch.harmonic.point import Point
@@ -116,10 +116,11 @@ def _integrated(campaign: Campaign, state: State, at: Bath) -> Integrated | None
         effective.configuration(), state.modes, effective.static, at._replace(quantum=False)
     )
     walks = Walks(section.points, section.walkers, section.equilibration, section.samples)
-    return integrate(
+    return integrate_finely(
         campaign.potential,
         reference,
         walks,
+        max(section.points, section.most_points),
         seed=campaign.study.run.seed,
         communicator=campaign.context.communicator,
     )

@@ -130,6 +130,43 @@ def integrate(
     )
 
 
+FAIR_OVERLAP = 0.1
+"""Of neighbouring points, below which more points are taken."""
+
+
+def integrate_finely(
+    potential: Potential,
+    reference: Reference,
+    walks: Walks,
+    most_points: int,
+    *,
+    seed: int = 0,
+    communicator: Communicator | None = None,
+) -> Integrated:
+    """Integrate, again with twice the points while neighbours hardly overlap.
+
+    Parameters
+    ----------
+    most_points : int
+        Gauss-Legendre points at most.
+    potential, reference, walks, seed, communicator
+        As in `integrate`.
+
+    Returns
+    -------
+    Integrated
+        The last one; its evaluations are those of all.
+    """
+    spent = 0
+    while True:
+        found = integrate(potential, reference, walks, seed=seed, communicator=communicator)
+        spent += found.evaluations
+        points = min(2 * walks.points, most_points)
+        if found.overlap.min() >= FAIR_OVERLAP or points <= walks.points:
+            return found._replace(evaluations=spent)
+        walks = walks._replace(points=points)
+
+
 def whiten(configuration: Configuration, modes: Modes, static: float, at: Bath) -> Reference:
     """Make the reference of an effective crystal.
 

@@ -119,7 +119,9 @@ class IntegrationSection(StrictModel):
     Attributes
     ----------
     points : int
-        Gauss-Legendre points.
+        Gauss-Legendre points to begin with.
+    most_points : int
+        At most; they are doubled while neighbouring ones hardly overlap.
     walkers : int
         Independent walks at each; the error comes from them.
     equilibration, samples : int
@@ -127,6 +129,7 @@ class IntegrationSection(StrictModel):
     """
 
     points: PositiveInt = 4
+    most_points: PositiveInt = 16
     walkers: Annotated[int, Field(ge=2)] = 8
     equilibration: NonNegativeInt = 20
     samples: PositiveInt = 100

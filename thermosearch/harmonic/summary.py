@@ -247,20 +247,28 @@ def _courses(key: str, group: Sequence[Point]) -> dict[str, Any]:
 
 
 def _integrations(key: str, group: Sequence[Point]) -> dict[str, Any]:
-    """Gather how the integrations went, one row a temperature."""
+    """Gather how the integrations went, one row a temperature; points need not be as many."""
     done = [point for point in group if point.integrated is not None]
     if not done:
         return {}
     found = [point.integrated for point in done]
     arrays = {
         "temperature": np.array([point.temperature for point in done]),
-        "coupling": found[0].coupling,
         **{
-            name: np.array([getattr(each, name) for each in found])
-            for name in ("mean", "acceptance", "spread", "overlap")
+            name: _rows([getattr(each, name) for each in found])
+            for name in ("coupling", "mean", "acceptance", "spread", "overlap")
         },
     }
     return _below(f"integration/{key}", arrays)
+
+
+def _rows(found: Sequence[Float[np.ndarray, " l *walkers"]]) -> Float[np.ndarray, "t l *walkers"]:
+    """Stack what has its own number of points at every temperature; the rest is not a number."""
+    longest = max(len(each) for each in found)
+    rows = np.full((len(found), longest, *found[0].shape[1:]), np.nan)
+    for row, each in zip(rows, found, strict=True):
+        row[: len(each)] = each
+    return rows
 
 
 def _write(
