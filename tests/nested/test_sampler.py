@@ -9,6 +9,7 @@ from nested.conftest import ATOMS, cluster, founder, harmonic, run, sampler
 from thermosearch.configuration import Array, Configuration
 from thermosearch.nested.finders import AllPairs
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Sphere
+from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.atom import AtomMove
 from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.sampler import State
@@ -18,6 +19,7 @@ from thermosearch.potentials.ideal_gas import IdealGas
 from thermosearch.potentials.interface import Neighbours, Potential
 from thermosearch.potentials.lennard_jones import LennardJones
 from thermosearch.potentials.neighbours_device import DeviceList
+from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.runtime.errors import InputError
 
 
@@ -124,20 +126,21 @@ def test_walkers_that_cannot_move_end_the_run() -> None:
 
 
 def test_overflowing_lists_change_nothing_but_the_capacity() -> None:
-    measure = FlexibleCell(jnp.asarray(0.1), 4, 16.0, 48.0, 0.7)
-    plan = Plan((AtomMove(), VolumeMove()), (1, 1), "lanes")
+    measure = FlexibleCell(jnp.asarray(0.01), 4, 60.0, 120.0, 0.7)
+    plan = Plan((AllAtomsMove(), VolumeMove()), (4, 1), "lanes")
 
     def sampled(capacity: int) -> State:
         system = System(
-            LennardJones(cutoff=2.0),
+            StillingerWeber(),
             measure,
-            DeviceList(2.0, capacity, (1, 1, 1)),
+            DeviceList(StillingerWeber().cutoff, capacity, (1, 1, 1)),
             (True,) * 3,
             4,
             (0, 1, 2, 3),
         )
         return run(
-            sampler(system, plan, 3, walkers=8, culled=4, width=4, rounds=3), iterations=2
+            sampler(system, plan, 3, walkers=8, culled=4, width=4, rounds=3),
+            iterations=2,
         ).state
 
     small, ample = sampled(4), sampled(60)

@@ -115,7 +115,12 @@ class System(eqx.Module):
         return value
 
     def energy(self, walker: Walker) -> tuple[Float[Array, "*w"], Int[Array, "*w"]]:
-        """Energies of the walkers where they stand, and the neighbour slots that took."""
+        """Energies of the walkers where they stand, and the neighbour slots that took.
+
+        Sums over pairs need no lists of neighbours.
+        """
+        if self.sums_pairs:
+            return self._sum_of_pairs(walker), jnp.zeros(walker.energy.shape, jnp.int32)
 
         def one(walker: Walker) -> tuple[Float[Array, ""], Int[Array, ""]]:
             configuration = self.configuration(walker)
@@ -159,6 +164,35 @@ class System(eqx.Module):
         """Whether one atom's move costs one row of pairs."""
         return isinstance(self.potential, PairPotential)
 
+    def _sum_of_pairs(self, walker: Walker) -> Float[Array, "*w"]:
+        """Half of all rows, and the pairs of every atom with its own images."""
+
+        def add(total: Array, atom: Array) -> tuple[Array, None]:
+            return total + self._row(walker, walker.positions[atom], atom), None
+
+        def without_pairs(walker: Walker) -> Float[Array, ""]:
+            return self.potential.energy(self.configuration(walker), _nobody(self.atoms))
+
+        atoms = jnp.arange(self.atoms, dtype=jnp.int32)
+        rows, _ = jax.lax.scan(add, jnp.zeros_like(walker.energy), atoms)
+        images = self.atoms * self._own_images(walker.cell)
+        # A potential may add what is no pair: the mean of those beyond its cutoff.
+        return 0.5 * (rows + images) + _for_each(without_pairs, walker)
+
+    def _own_images(self, cell: Float[Array, "3 3 *w"]) -> Float[Array, "*w"]:
+        """Energies of the pairs of an atom with its images."""
+        if not any(self.pbc):
+            return jnp.zeros(cell.shape[2:], jnp.float64)
+        shifts = self._images()
+        itself = jnp.all(shifts == 0.0, axis=1)[:, None]
+        every = jnp.broadcast_to(shifts[..., None], (*shifts.shape, *cell.shape[2:]))
+        return self._pairs(to_cartesian(every, cell), itself)
+
+    def _images(self) -> Float[Array, "images 3"]:
+        """Lattice translations to the images looked at, the atom itself among them."""
+        ranges = (range(-k, k + 1) for k in self.finder.images)
+        return jnp.asarray(list(product(*ranges)), jnp.float64)
+
     def _row(
         self, walker: Walker, place: Float[Array, " 3 *w"], atom: Int[Array, ""]
     ) -> Float[Array, "*w"]:
@@ -170,10 +204,8 @@ class System(eqx.Module):
         fractional = to_fractional(vectors, walker.cell)
         nearest = jnp.where(jnp.asarray(self.pbc)[:, None], jnp.round(fractional), 0.0)
         vectors = vectors - to_cartesian(nearest, walker.cell)
-        images = jnp.asarray(list(product(*(range(-k, k + 1) for k in self.finder.images))))
-        shifts = jnp.broadcast_to(
-            images.astype(jnp.float64)[..., None], (*images.shape, *walker.energy.shape)
-        )
+        images = self._images()[..., None]
+        shifts = jnp.broadcast_to(images, (*images.shape[:-1], *walker.energy.shape))
 
         def add(total: Array, shift: Array) -> tuple[Array, None]:
             return total + self._pairs(vectors + shift, itself), None
@@ -216,6 +248,16 @@ def _for_each(function: Callable[[Walker], Any], walker: Walker) -> Any:
         alone = function(jax.tree.map(lambda a: a[..., 0], walker))
         return jax.tree.map(lambda a: a[..., None], alone)
     return jax.vmap(function, in_axes=-1, out_axes=-1)(walker)
+
+
+def _nobody(atoms: int) -> Neighbours:
+    """List for atoms without neighbours."""
+    return Neighbours(
+        index=jnp.full((atoms, 1), atoms, jnp.int32),
+        shift=jnp.zeros((atoms, 1, 3), jnp.int32),
+        reverse=jnp.full((atoms, 1), atoms, jnp.int32),
+        needed=jnp.zeros((), jnp.int32),
+    )
 
 
 def _answered(
