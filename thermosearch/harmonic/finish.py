@@ -85,6 +85,9 @@ def finish(campaign: Campaign, chain: Chain, problem: PointProblem, state: State
         heat_capacity=heat_capacity(modes, at),
         mean_square_displacements=_mean_squares(crystal, modes, at),
         gamma_frequencies=gamma_frequencies(crystal, effective),
+        polar_frequencies=None
+        if crystal.born is None
+        else gamma_frequencies(crystal, effective, (1.0, 0.0, 0.0)),
         hessian_frequencies=None if curved is None else curved.hessian,
         soft_frequencies=None if curved is None else curved.effective,
         integrated=integrated,

@@ -71,7 +71,16 @@ def mesh_correction(
     return MeshCorrection(float(primitives * total / weights.sum()) - here, lowest)
 
 
-def gamma_frequencies(crystal: Crystal, effective: EffectiveCrystal) -> Float[np.ndarray, " k"]:
-    """Frequencies at Gamma of the primitive cell, THz, ascending."""
+def gamma_frequencies(
+    crystal: Crystal,
+    effective: EffectiveCrystal,
+    direction: tuple[float, float, float] | None = None,
+) -> Float[np.ndarray, " k"]:
+    """Frequencies at Gamma of the primitive cell, THz, ascending.
+
+    With a direction (in reciprocal vectors) they are the limit along it: in a polar crystal with
+    Born charges the longitudinal modes lie higher there.
+    """
     phonon = phonopy_object(crystal, effective)
-    return np.array(phonon.run_qpoints([[0.0, 0.0, 0.0]]).frequencies[0], np.float64)
+    found = phonon.run_qpoints([[0.0, 0.0, 0.0]], nac_q_direction=direction)
+    return np.array(found.frequencies[0], np.float64)

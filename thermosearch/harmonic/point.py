@@ -63,6 +63,9 @@ class Point(NamedTuple):
         Whether the gradient vanished within its noise, before the steps ran out.
     mesh_lowest : float or None
         Lowest frequency interpolated on the mesh, THz, negative where imaginary.
+    polar_frequencies : (k,) float64 or None
+        As `gamma_frequencies`, in the limit along the first reciprocal vector; None without Born
+        charges.
     """
 
     phase: str
@@ -91,6 +94,7 @@ class Point(NamedTuple):
     evaluations: int
     converged: bool
     mesh_lowest: float | None = None
+    polar_frequencies: Float[np.ndarray, " k"] | None = None
 
 
 class QuasiHarmonic(NamedTuple):

@@ -206,6 +206,9 @@ def _frequencies(point: Point) -> Iterator[Quantity]:
     """Softest and stiffest optical mode at Gamma, and the curvature's frequencies."""
     at = {"T_K": point.temperature, "p_GPa": point.pressure, "phase": point.phase}
     optical = np.delete(point.gamma_frequencies, np.argsort(np.abs(point.gamma_frequencies))[:3])
+    if point.polar_frequencies is not None:
+        mode = {"mode": "stiffest at Gamma along a*, with the field of its polarisation"}
+        yield Quantity("frequency", float(point.polar_frequencies.max()), None, "THz", at | mode)
     if len(optical):
         for mode, value in (("softest optical", optical.min()), ("stiffest", optical.max())):
             yield Quantity(
