@@ -2,26 +2,38 @@
 
     scripts/benchmark_search.py functions --reference FOLDER_OF_HISTORIES
     scripts/benchmark_search.py generation
+    mpiexec -n 2 scripts/benchmark_search.py ranks
 
 Functions: evaluations to 1e-8 and to 1e-14 from x = (1, ..., 1) (Rosenbrock: 0) with step 1 and
 the default population 4 + floor(3 ln n), medians over the seeds; the histories ended at 1e-14
 from starting points that are not recorded. Generation: processor time of ask, confinement,
-repair and tell, energies apart, for a slab of 158 moved atoms (474 coordinates).
+repair and tell, energies apart, for a slab of 158 moved atoms (474 coordinates). Ranks: 8 seeds
+of 24 individuals on Stillinger-Weber Si(100) 2x2, processor time of every rank's relaxations and
+of what all ranks do alike; other work on the machine does not enter, waiting for messages neither.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from ase import Atoms
 
 from thermosearch.configuration import from_ase
+from thermosearch.runtime.communicator import world
+from thermosearch.search.campaign import relax_all
 from thermosearch.search.degrees_of_freedom import make_degrees_of_freedom, repaired
+from thermosearch.search.evaluate import Evaluated, Relaxer
+from thermosearch.search.execute import relaxation_of
 from thermosearch.search.founder import MOVED, Founder
+from thermosearch.search.problem import make_problem
+from thermosearch.search.proposal import Proposal
+from thermosearch.search.seed import SeedSearch
 from thermosearch.search.strategy import Strategy
+from thermosearch.search.study import SearchStudy
 
 Function = Callable[[np.ndarray], float]
 
@@ -45,15 +57,17 @@ LEVELS = (1e-8, 1e-14)
 def main() -> None:
     """Run one of the two benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("functions", "generation"))
+    parser.add_argument("what", choices=("functions", "generation", "ranks"))
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32, 64, 128])
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     if options.what == "functions":
         _functions(options.sizes, options.seeds, options.reference)
-    else:
+    elif options.what == "generation":
         _generation()
+    else:
+        _ranks()
 
 
 def _functions(sizes: list[int], seeds: int, reference: Path | None) -> None:
@@ -125,6 +139,70 @@ def _generation(generations: int = 30, population: int = 22) -> None:
             f"{freedom.size} coordinates, population {population}, {covariance}: ask and repair "
             f"{ask:.1f} ms, tell {tell:.1f} ms, together {ask + tell:.1f} ms a generation"
         )
+
+
+def _ranks(generations: int = 6) -> None:
+    context = SimpleNamespace(communicator=world())
+    study = SearchStudy.model_validate(RANKS)
+    problem = make_problem(study)
+    relaxer = Relaxer(
+        problem.potential, problem.founder, problem.freedom, relaxation_of(study.method)
+    )
+    seeds = [SeedSearch("cma", index, 1, problem) for index in range(study.method.seeds)]
+    # Compiles for every size of neighbour list that comes up, so that no rank pays for it below.
+    relaxer([each for k in range(8) for each in SeedSearch("cma", 100 + k, 1, problem).ask()])
+    spent: list[float] = []
+
+    def timed(batch: Sequence[Proposal]) -> list[Evaluated]:
+        begin = time.process_time()
+        relaxed = relaxer(batch)
+        spent.append(time.process_time() - begin)
+        return relaxed
+
+    rows = []
+    for _ in range(generations):
+        spent.clear()
+        begin, wall = time.process_time(), time.perf_counter()
+        asked = [seed.ask() for seed in seeds]
+        middle = time.process_time()
+        relaxed = relax_all(asked, timed, 1, context)
+        after = time.process_time()
+        for seed, group in zip(seeds, relaxed, strict=True):
+            seed.tell(group)
+        alike = middle - begin + time.process_time() - after
+        ranks = context.communicator.gather((sum(spent), alike))
+        rows.append([*np.array(ranks).T.tolist(), time.perf_counter() - wall])
+    if context.communicator.rank == 0:
+        _show_ranks(rows)
+
+
+def _show_ranks(rows: list) -> None:
+    busy, alike = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    longest = busy.max(axis=1)
+    idle = 1.0 - busy.sum(axis=1) / (busy.shape[1] * longest)
+    one = busy.sum() + alike.mean(axis=1).sum()
+    many = longest.sum() + alike.max(axis=1).sum()
+    print(
+        f"{busy.shape[1]} ranks, {len(rows)} generations; wall {sum(row[2] for row in rows):.1f} s"
+    )
+    print("relaxations of each rank, s of processor:", *np.round(busy.sum(axis=0), 2))
+    print(f"ask and tell, on every rank: {alike.mean(axis=1).sum():.2f} s")
+    mean = 1.0 - busy.sum() / (busy.shape[1] * longest.sum())
+    print(
+        f"idle: {100 * mean:.1f} % of relaxations, worst generation {100 * idle.max():.1f} %"
+    )
+    print(f"one rank would take {one:.2f} s, these {many:.2f} s: {one / many:.2f} times")
+
+
+RANKS = {
+    "potential": {"analytic": "stillinger_weber"},
+    "system": {
+        "moved_layers": 1,
+        "relaxed_layers": 7,
+        "slab": {"layers": 12, "repeat": [2, 2], "lattice_parameter": 5.43095},
+    },
+    "method": {"seeds": 8, "population": 24, "generations": 6, "scramble": 1.5},
+}
 
 
 if __name__ == "__main__":
