@@ -6,13 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase.build import bulk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from thermosearch.configuration import Array, Configuration, from_ase
 from thermosearch.neural import model as neural_model
 from thermosearch.neural.config import ModelConfig
 from thermosearch.neural.model import NeuralPotential, single_member, with_precision
 from thermosearch.potentials.check import check_potential
-from thermosearch.potentials.interface import energy_forces, energy_forces_stress
+from thermosearch.potentials.interface import Neighbours, energy_forces, energy_forces_stress
 from thermosearch.potentials.neighbours_host import host_neighbours
 
 CONFIG = ModelConfig(
@@ -49,6 +52,42 @@ def test_is_a_potential(
     model: NeuralPotential, crystal: Configuration, precision: Literal["float32", "float64"]
 ) -> None:
     check_potential(with_precision(model, precision), crystal, precision=precision)
+
+
+@jax.jit
+def _geometry_slopes(model: NeuralPotential, positions: Array, cell: Array, order: Array) -> tuple:
+    """Energy and forces of turned, shifted and reordered atoms, all pairs of a cluster listed."""
+    n = positions.shape[0]
+    others = jnp.asarray([[j for j in range(n) if j != i] for i in range(n)], jnp.int32)
+    slot = jnp.asarray([[i - (i > j) for j in range(n) if j != i] for i in range(n)], jnp.int32)
+    listed = Neighbours(
+        others,
+        jnp.zeros((n, n - 1, 3), jnp.int32),
+        others * (n - 1) + slot,
+        jnp.asarray(n - 1, jnp.int32),
+    )
+    numbers = jnp.asarray([14, 14, 8, 14, 8, 14], jnp.int32)[order]
+    free = jnp.zeros(3, bool)
+    cluster = Configuration(positions, cell, free, numbers, jnp.zeros((), jnp.float64))
+    found = energy_forces(model, cluster, listed)
+    return found.energy, found.forces
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), size=st.floats(1.2, 4.0))
+def test_energy_knows_neither_place_nor_direction_nor_order(
+    model: NeuralPotential, seed: int, size: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    positions, order = size * rng.normal(size=(6, 3)), rng.permutation(6)
+    turn = Rotation.random(random_state=seed % 2**31).as_matrix() * rng.choice([-1.0, 1.0])
+    moved = (positions @ turn + 10.0 * rng.normal(size=3))[order]
+    same, cell = jnp.arange(6), jnp.eye(3)
+    energy, forces = _geometry_slopes(model, jnp.asarray(positions), cell, same)
+    found, turned = _geometry_slopes(model, jnp.asarray(moved), cell, jnp.asarray(order))
+    scale = 1.0 + float(jnp.abs(forces).max())
+    np.testing.assert_allclose(found, energy, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(turned, (forces @ turn)[order], atol=1e-8 * scale)
 
 
 def test_energy_is_the_mean_of_the_members(model: NeuralPotential, crystal: Configuration) -> None:
@@ -102,11 +141,18 @@ def test_blocks_of_atoms_give_what_all_atoms_give_together(
 ) -> None:
     neighbours = jax.tree.map(jnp.asarray, host_neighbours(crystal, model.cutoff))
     crystal = jax.tree.map(jnp.asarray, crystal)
-    together = energy_forces_stress(model, crystal, neighbours)
+
+    def energies_and_slopes() -> tuple:
+        # Jitted anew each time: the size of the blocks is not an argument.
+        properties = jax.jit(energy_forces_stress)(model, crystal, neighbours)
+        return properties, jax.jit(jax.grad(NeuralPotential.energy))(model, crystal, neighbours)
+
+    together = energies_and_slopes()
     monkeypatch.setattr(neural_model, "_BLOCK", 3)
-    blocks = energy_forces_stress(model, crystal, neighbours)
-    for found, expected in zip(blocks, together, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-10)
+    jax.clear_caches()
+    blocks = energies_and_slopes()
+    for found, expected in zip(jax.tree.leaves(blocks), jax.tree.leaves(together), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_a_member_alone_is_that_member(model: NeuralPotential, crystal: Configuration) -> None:

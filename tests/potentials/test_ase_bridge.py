@@ -1,5 +1,7 @@
 """ASE in both directions: optimizers, dynamics, cell filters, phonopy; any calculator."""
 
+import os
+import subprocess
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk
-from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ase.calculators.emt import EMT
 from ase.filters import FrechetCellFilter
 from ase.md.verlet import VelocityVerlet
@@ -194,3 +196,25 @@ def test_a_failing_calculator_gives_nan_or_its_message(
     assert "SCF not converged" in caplog.text
     with pytest.raises(jax.errors.JaxRuntimeError, match="Counted failed: SCF not converged"):
         evaluate(CalculatorPotential(calculator), [from_ase(copper)])
+
+
+class _Child(Calculator):
+    """Gives the number of the launcher's variables that a child process sees."""
+
+    implemented_properties = ("energy",)
+
+    def calculate(self, *arguments: Any, **options: Any) -> None:
+        super().calculate(*arguments, **options)
+        shown = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
+        seen = [line for line in shown.splitlines() if line.startswith(("PMI_", "HYDI_"))]
+        self.results["energy"] = float(len(seen))
+
+
+def test_a_code_started_from_a_rank_does_not_think_it_is_one(
+    copper: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PMI_RANK", "PMI_SIZE", "HYDI_CONTROL_FD"):
+        monkeypatch.setenv(name, "1")
+    (found,) = evaluate(CalculatorPotential(_Child()), [from_ase(copper)], ("energy",))
+    assert found.energy == 0.0
+    assert os.environ["PMI_RANK"] == "1"

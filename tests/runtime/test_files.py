@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from thermosearch.runtime.errors import InputError
-from thermosearch.runtime.files import numbered_folder, write_atomic
+from thermosearch.runtime.files import numbered_folder, sweep_parts, write_atomic
 
 
 @pytest.fixture
@@ -76,3 +76,12 @@ def test_importing_the_package_leaves_jax_alone() -> None:
     code = "import sys, thermosearch; print('jax' in sys.modules, 'numpy' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "False"]
+
+
+def test_only_rests_of_killed_writes_are_swept(tmp_path: Path) -> None:
+    kept = [tmp_path / "results.json", tmp_path / "checkpoints" / "step_0000000001.ckpt"]
+    for path in kept:
+        write_atomic(path, "whole")
+        path.with_name(f".{path.name}.123.part").write_text("hal")
+    sweep_parts(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)

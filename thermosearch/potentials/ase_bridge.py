@@ -31,6 +31,7 @@ from thermosearch.potentials.interface import (
     energy_forces_stress,
 )
 from thermosearch.potentials.neighbours_host import host_neighbours, widen
+from thermosearch.runtime.children import without_launcher_variables
 from thermosearch.runtime.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -79,7 +80,9 @@ class CalculatorPotential(Potential):
         atoms = to_ase(configuration)
         real = np.asarray(configuration.numbers) != PADDING
         try:
-            found = [self._one(name, atoms) for name in want]
+            # A code that finds the launcher's variables would wait for ranks it does not have.
+            with without_launcher_variables():
+                found = [self._one(name, atoms) for name in want]
         except _FAILURES as error:
             message = f"ASE calculator {type(self.calculator).__name__} failed: {error}"
             if self.on_failure == "raise":

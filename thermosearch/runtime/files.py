@@ -36,6 +36,12 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise explain_os_error(error, f"writing {path}") from error
 
 
+def sweep_parts(folder: Path) -> None:
+    """Delete what `write_atomic` left below a folder when it was killed; nobody may be writing."""
+    for rest in folder.rglob(".*.part"):
+        rest.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames within `folder` last through a power cut."""
     handle = os.open(folder, os.O_RDONLY)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from thermosearch.runtime.errors import EXIT_FINISHED, EXIT_STOPPED, InputError, explain_os_error
-from thermosearch.runtime.files import write_atomic
+from thermosearch.runtime.files import sweep_parts, write_atomic
 from thermosearch.runtime.results import Results, read_results, to_json
 from thermosearch.runtime.versions import versions
 
@@ -109,6 +109,7 @@ def opened_run(path: Path, study: GivenStudy, *, resume: bool) -> Iterator[RunFo
     folder = RunFolder(path)
     began = _check_folder(folder, study, resume)
     with _locked(folder):
+        sweep_parts(path)
         if not began:
             _begin(folder, study)
         yield folder
