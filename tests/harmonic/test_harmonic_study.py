@@ -1,6 +1,9 @@
 """A study from its file to its results: stopped and resumed, and refused where it is wrong."""
 
 import json
+import subprocess
+import sys
+import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -151,3 +154,52 @@ def test_template_is_valid() -> None:
     study, kind = check_content(tomllib.loads(text), "template.toml", Path())
     assert kind == "harmonic"
     assert np.linalg.det(study.system.phases[0].supercell) == pytest.approx(8.0)
+
+
+def test_a_corrupt_checkpoint_gives_way_to_the_one_before(whole: Results, tmp_path: Path) -> None:
+    for resume in (False, True, True):
+        thermosearch.run(STUDY, output=tmp_path / "run", resume=resume, walltime=1e-6, quiet=True)
+    written = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    assert len(written) == 2
+    damaged = bytearray(written[-1].read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    written[-1].write_bytes(bytes(damaged))
+    assert numbers(thermosearch.run(STUDY, output=tmp_path / "run", resume=True, quiet=True)) == (
+        numbers(whole)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_kill_9_at_random_moments(whole: Results, tmp_path: Path) -> None:
+    """`kill -9` and `--resume`, over and over: the numbers of the uninterrupted run."""
+    study = STUDY | {"run": {"seed": 3, "checkpoint_interval": 1e-3}}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    script = (
+        "import json, thermosearch, pathlib\n"
+        "study = json.loads(pathlib.Path('study.json').read_text())\n"
+        "resume = pathlib.Path('run/run.json').exists()\n"
+        "thermosearch.run(study, output='run', resume=resume, quiet=True)\n"
+    )
+    command = [sys.executable, "-c", script]
+    began = time.monotonic()
+    subprocess.run(command, check=True, cwd=tmp_path)
+    length = time.monotonic() - began
+    (tmp_path / "run").rename(tmp_path / "clock")
+    generator, killed = np.random.default_rng(1), 0
+    for _ in range(6):
+        running = subprocess.Popen(command, cwd=tmp_path)
+        time.sleep(float(generator.uniform(0.4, 1.0)) * length)
+        killed += running.poll() is None
+        running.kill()
+        running.wait()
+    assert killed > 0
+    subprocess.run(command, check=True, cwd=tmp_path)
+    found = json.loads((tmp_path / "run" / "results.json").read_text())["quantities"]
+    assert {
+        json.dumps([each["name"], each["conditions"]], sort_keys=True): (
+            each["value"],
+            each["error"],
+        )
+        for each in found
+    } == numbers(whole)

@@ -31,10 +31,13 @@ def execute(study: HarmonicStudy, context: RunContext) -> Results:
         If the study cannot be made ready, or a structure is far from a stationary point.
     """
     problem = make_problem(study)
+    for phase, crystal in zip(study.system.phases, problem.crystals, strict=True):
+        if phase.distort:
+            context.log.info("%s: displaced to %s", crystal.name, crystal.group.name)
     found = run_all(study, problem, context)
     if found is None:
         return Results("harmonic", "stopped")
     points, quasi, beside = found
     crystals = {crystal.name: crystal for crystal in problem.crystals}
     results = summarise(study, crystals, points, quasi, context)
-    return replace(results, evaluations=results.evaluations + beside)
+    return replace(results, evaluations=results.evaluations + beside + problem.evaluations)

@@ -1,6 +1,7 @@
 """The crystals of a study: read or built, their symmetry found and checked."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import ase.build
 import ase.io
@@ -19,25 +20,31 @@ from thermosearch.harmonic.crystal import (
     phonopy_cell,
     primitive_matrix,
 )
+from thermosearch.harmonic.distort import distorted
+from thermosearch.harmonic.evaluation import evaluate_all
 from thermosearch.harmonic.study import HarmonicStudy, PhaseSection
 from thermosearch.potentials.interface import Potential
+from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Before anything is evaluated.
+    """Before anything is sampled.
 
     Attributes
     ----------
     potential : Potential
         Of the study.
     crystals : tuple of Crystal
-        The phases, in the study's order.
+        The phases, in the study's order, distorted where that was asked for.
+    evaluations : int
+        What the distortions cost.
     """
 
     potential: Potential
     crystals: tuple[Crystal, ...]
+    evaluations: int = 0
 
 
 def make_problem(study: HarmonicStudy) -> Problem:
@@ -58,7 +65,12 @@ def make_problem(study: HarmonicStudy) -> Problem:
     crystals = tuple(_crystal(phase, study) for phase in study.system.phases)
     for crystal in crystals:
         validate(crystal.unit, elements=potential.elements, label=f"phase {crystal.name!r}")
-    return Problem(potential, crystals)
+    evaluate = partial(evaluate_all, potential, communicator=Communicator())
+    found = [
+        distorted(crystal, evaluate) if phase.distort else (crystal, 0)
+        for phase, crystal in zip(study.system.phases, crystals, strict=True)
+    ]
+    return Problem(potential, tuple(each for each, _ in found), sum(count for _, count in found))
 
 
 def _crystal(phase: PhaseSection, study: HarmonicStudy) -> Crystal:

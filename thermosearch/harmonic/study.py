@@ -75,6 +75,9 @@ class PhaseSection(StrictModel):
         Symbol or number it must have; found and reported where it is not given.
     born : file or None
         phonopy's BORN file: Born charges and dielectric tensor.
+    distort : bool
+        Where a mode is imaginary, displace the supercell along the softest one, to the lowest
+        energy: a crystal of lower symmetry, whose unit cell is this supercell.
     """
 
     name: str = "crystal"
@@ -83,11 +86,14 @@ class PhaseSection(StrictModel):
     supercell: Supercell
     space_group: str | int | None = None
     born: InputFile | None = None
+    distort: bool = False
 
     @model_validator(mode="after")
     def _one_source(self) -> "PhaseSection":
         if (self.structure is None) == (self.bulk is None):
             raise ValueError('give either structure = "FILE" or [bulk], not both or none')
+        if self.distort and self.born is not None:
+            raise ValueError("distort: Born charges are those of the cell as given; drop one")
         return self
 
 
