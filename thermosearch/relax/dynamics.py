@@ -144,18 +144,17 @@ def step(potential: Potential, state: MdState, motion: Motion, thermostat: bool)
         state.free[:, None], 0.5 * motion.time_step * forces / state.masses[:, None], 0.0
     )
     velocities = state.velocities + jnp.where(state.closes, kick, 0.0)
-    records = _record(state, motion, energy, velocities)
+    stays = overflow | broken
+    records = _record(state, motion, energy, velocities, stays)
     positions, thrown = _drift(state, motion, velocities + kick, thermostat)
     moved = state._replace(
         configuration=state.configuration._replace(positions=positions),
         velocities=thrown,
         closes=jnp.bool_(True),
         step=state.step + 1,
-        records=records,
     )
-    stays = overflow | broken
     state = jax.tree.map(lambda new, old: jnp.where(stays, old, new), moved, state)
-    return state._replace(overflow=overflow, broken=broken)
+    return state._replace(records=records, overflow=overflow, broken=broken)
 
 
 def kinetic_energy(masses: Float[Array, " n"], velocities: Float[Array, "n 3"]) -> Float[Array, ""]:
@@ -182,11 +181,17 @@ def maxwell_boltzmann(
 
 
 def _record(
-    state: MdState, motion: Motion, energy: Float[Array, ""], velocities: Float[Array, "n 3"]
+    state: MdState,
+    motion: Motion,
+    energy: Float[Array, ""],
+    velocities: Float[Array, "n 3"],
+    stays: Bool[Array, ""],
 ) -> Records:
+    """Write a row in place: choosing between old and new records would copy them every step."""
     since = state.step - state.first
     room = state.records.potential_energy.shape[0]
-    row = jnp.where(since % motion.every == 0, since // motion.every, room)
+    due = ~stays & (since % motion.every == 0)
+    row = jnp.where(due, since // motion.every, room)
     values = Records(
         energy,
         kinetic_energy(state.masses, velocities),
