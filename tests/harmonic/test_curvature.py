@@ -24,7 +24,7 @@ def test_bubble_of_a_mode_that_stiffens_another(quantum: bool) -> None:
     along = modes.vectors[:, 0]
     assert np.abs(along) == pytest.approx([1.0, 0.0])
     change = np.stack([-a * np.ones(len(x)), -2.0 * c * x[:, 1]], axis=1) * along[0]
-    (found,) = hessian(modes, at, softest(modes, 1), x, change[None])
+    (found,), (error,) = hessian(modes, at, softest(modes, 1), x, change[None])
 
     def free(x: float) -> float:
         other = Modes(np.array([np.sqrt(b + 2.0 * c * x)]), np.ones((1, 1)), np.ones(1))
@@ -35,6 +35,7 @@ def test_bubble_of_a_mode_that_stiffens_another(quantum: bool) -> None:
     assert exact < a
     # The third derivative is right to the noise of <y^2>, sqrt(2 / 2000) of each half.
     assert found - a == pytest.approx(exact - a, rel=0.12)
+    assert error == pytest.approx(abs(exact - a) * np.sqrt(2.0 * 2.0 / 1000), rel=0.7)
 
 
 def test_softest_takes_one_of_each_degenerate_set() -> None:

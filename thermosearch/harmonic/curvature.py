@@ -39,17 +39,23 @@ class Curvature(NamedTuple):
         Their effective frequencies, THz.
     hessian : (k,) float64
         Frequencies by the free energy's curvature along them, THz, negative where it is.
+    error : (k,) float64
+        Standard errors of `hessian`, THz.
     evaluations : int
         Energy and force calls.
     """
 
     effective: Float[np.ndarray, " k"]
     hessian: Float[np.ndarray, " k"]
+    error: Float[np.ndarray, " k"]
     evaluations: int
 
 
 STEP = 0.4
 """Of the centroids in the finite differences, in standard deviations of the mode."""
+
+BLOCKS = 8
+"""Of pairs, half of them for either factor of the bubble."""
 
 STREAM = 1_000_000
 """Number of the step that these random numbers belong to: no loop gets there."""
@@ -98,11 +104,14 @@ def curvature(
             for one, other, step in zip(found[0::2], found[1::2], steps, strict=True)
         ]
     )
-    squares = hessian(modes, at, chosen, x, changes)
+    squares, error = hessian(modes, at, chosen, x, changes)
+    omega = np.sqrt(np.abs(squares))
     return Curvature(
-        modes.frequencies[chosen] / THZ,
-        np.sign(squares) * np.sqrt(np.abs(squares)) / THZ,
-        2 * len(chosen) * len(x),
+        effective=modes.frequencies[chosen] / THZ,
+        hessian=np.sign(squares) * omega / THZ,
+        # Where omega^2 is hardly clear of zero, its own error bounds that of omega.
+        error=np.minimum(error / (2.0 * np.maximum(omega, 1e-12)), np.sqrt(error)) / THZ,
+        evaluations=2 * len(chosen) * len(x),
     )
 
 
@@ -122,7 +131,7 @@ def hessian(
     chosen: Int[np.ndarray, " k"],
     x: Float[np.ndarray, "s n"],
     changes: Float[np.ndarray, "k s n"],
-) -> Float[np.ndarray, " k"]:
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Curvature of the free energy along the chosen modes, without their mixing.
 
     Parameters
@@ -140,18 +149,38 @@ def hessian(
 
     Returns
     -------
-    (k,) float64
+    squares, errors : (k,) float64
         Squared angular frequencies. The two factors of the bubble are of independent halves of
-        the sample: the square of one would count its noise as softening.
+        the sample: the square of one would count its noise as softening. The error is a jackknife
+        over `BLOCKS` blocks of pairs.
     """
     weights = response(modes, at)
-    half = np.arange(len(x)) // 2 % 2
-    thirds = [
-        np.array([_third(modes, at, x[half == h], each[half == h]) for each in changes])
-        for h in (0, 1)
-    ]
-    bubble = -0.5 * np.einsum("amn,mn,amn->a", thirds[0], weights, thirds[1])
-    return modes.frequencies[chosen] ** 2 + bubble
+    count = min(BLOCKS, len(x) // 4 * 2)
+    block = np.arange(len(x)) // 2 % count
+    thirds = np.array(
+        [
+            [_third(modes, at, x[block == b], each[block == b]) for each in changes]
+            for b in range(count)
+        ]
+    )
+    total = [thirds[h::2].sum(axis=0) for h in (0, 1)]
+
+    def bubble(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return -0.5 * np.einsum("amn,mn,amn->a", one, weights, other)
+
+    size = count // 2
+    whole = bubble(total[0], total[1]) / size**2
+    left_out = np.array(
+        [
+            bubble(total[b % 2] - thirds[b], total[1 - b % 2]) / (size * (size - 1))
+            for b in range(count if size > 1 else 0)
+        ]
+    )
+    if not len(left_out):
+        return modes.frequencies[chosen] ** 2 + whole, np.full(len(whole), np.nan)
+    # Leaving out a block of one half leaves the other: a jackknife of two samples.
+    spread = [np.sum((left_out[h::2] - left_out[h::2].mean(axis=0)) ** 2, axis=0) for h in (0, 1)]
+    return modes.frequencies[chosen] ** 2 + whole, np.sqrt((size - 1) / size * sum(spread))
 
 
 def _third(

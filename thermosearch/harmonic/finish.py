@@ -89,6 +89,7 @@ def finish(campaign: Campaign, chain: Chain, problem: PointProblem, state: State
         if crystal.born is None
         else gamma_frequencies(crystal, effective, (1.0, 0.0, 0.0)),
         hessian_frequencies=None if curved is None else curved.hessian,
+        hessian_error=None if curved is None else curved.error,
         soft_frequencies=None if curved is None else curved.effective,
         integrated=integrated,
         course=state.course,

@@ -66,6 +66,8 @@ class Point(NamedTuple):
     polar_frequencies : (k,) float64 or None
         As `gamma_frequencies`, in the limit along the first reciprocal vector; None without Born
         charges.
+    hessian_error : (h,) float64 or None
+        Standard errors of `hessian_frequencies`, THz.
     """
 
     phase: str
@@ -95,6 +97,7 @@ class Point(NamedTuple):
     converged: bool
     mesh_lowest: float | None = None
     polar_frequencies: Float[np.ndarray, " k"] | None = None
+    hessian_error: Float[np.ndarray, " h"] | None = None
 
 
 class QuasiHarmonic(NamedTuple):

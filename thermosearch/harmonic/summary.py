@@ -214,13 +214,14 @@ def _frequencies(point: Point) -> Iterator[Quantity]:
             yield Quantity(
                 "frequency", float(value), None, "THz", at | {"mode": f"{mode} at Gamma"}
             )
-    for kind, found in (
-        ("free-energy curvature", point.hessian_frequencies),
-        ("effective", point.soft_frequencies),
+    for kind, found, errors in (
+        ("free-energy curvature", point.hessian_frequencies, point.hessian_error),
+        ("effective", point.soft_frequencies, None),
     ):
         for number, value in enumerate(() if found is None else found):
             about = {"mode": f"softest {number + 1} of the supercell", "of": kind}
-            yield Quantity("frequency", float(value), None, "THz", at | about)
+            error = None if errors is None else float(errors[number])
+            yield Quantity("frequency", float(value), error, "THz", at | about)
 
 
 def _isobar_arrays(key: str, isobar: Isobar) -> dict[str, Any]:
