@@ -34,7 +34,7 @@ INSIDE = 0.99
 """Share of the training atoms that count as inside among themselves."""
 
 MOST_TRAINING = 20000
-"""Training atoms used, evenly picked."""
+"""Training atoms used, of frames evenly picked."""
 
 
 class Map(NamedTuple):
@@ -49,7 +49,7 @@ class Map(NamedTuple):
     nearest : (f,) float64
         Distance of each to the nearest training atom.
     limit : float
-        Distance within which `INSIDE` of the training atoms have another one.
+        Distance within which `INSIDE` of the training atoms have one of another frame.
     """
 
     training: Float[np.ndarray, "t c"]
@@ -81,7 +81,8 @@ def environment_map(
         surroundings(from_ase(atoms), numbers)[chosen]
         for atoms, chosen in zip(minima, free, strict=True)
     ]
-    training = np.concatenate([surroundings(frame, numbers) for frame in frames])
+    frames = frames[:: -(-sum(len(frame.numbers) for frame in frames) // MOST_TRAINING)]
+    training = [surroundings(frame, numbers) for frame in frames]
     made = make_map(training, np.concatenate(found))
     structure = np.repeat(np.arange(len(minima)), [len(chosen) for chosen in free])
     share = float(np.mean(made.nearest[structure == 0] > made.limit))
@@ -96,16 +97,22 @@ def environment_map(
     return arrays, [Quantity("share_of_atoms_outside_training", share, None, "1", conditions)]
 
 
-def make_map(training: Float[np.ndarray, "t d"], found: Float[np.ndarray, "f d"]) -> Map:
-    """Project on the training data's principal components and measure nearest distances."""
-    step = max(1, -(-len(training) // MOST_TRAINING))
-    training = training[::step]
-    centre = training.mean(axis=0)
-    _, _, axes = np.linalg.svd(training - centre, full_matrices=False)
-    known, new = ((x - centre) @ axes[:COMPONENTS].T for x in (training, found))
-    tree = cKDTree(known)
-    among = tree.query(known, k=2)[0][:, 1]
-    return Map(known, new, tree.query(new)[0], float(np.quantile(among, INSIDE)))
+def make_map(training: list[Float[np.ndarray, "_ d"]], found: Float[np.ndarray, "f d"]) -> Map:
+    """Project on the training data's principal components and measure nearest distances.
+
+    How far training atoms are from one another is measured from every second frame to the
+    others: within a frame, an atom has copies of itself by symmetry, at no distance at all.
+    """
+    known = np.concatenate(training)
+    centre = known.mean(axis=0)
+    _, _, axes = np.linalg.svd(known - centre, full_matrices=False)
+    known, new = ((x - centre) @ axes[:COMPONENTS].T for x in (known, found))
+    frame = np.repeat(np.arange(len(training)), [len(each) for each in training])
+    if len(training) > 1:
+        among = cKDTree(known[frame % 2 == 0]).query(known[frame % 2 == 1])[0]
+    else:
+        among = cKDTree(known).query(known, k=2)[0][:, 1]
+    return Map(known, new, cKDTree(known).query(new)[0], float(np.quantile(among, INSIDE)))
 
 
 def surroundings(
