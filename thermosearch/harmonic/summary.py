@@ -197,7 +197,7 @@ def _stated(isobar: Isobar) -> Iterator[Quantity]:
         for k, kelvin in enumerate(isobar.temperature):
             at = {"T_K": float(kelvin)} | about
             if series.model_error is not None:
-                at["model_error"] = float(series.model_error[k])
+                at["model_error"] = float(f"{series.model_error[k]:.3g}")
             error = None if series.error is None else float(series.error[k])
             yield Quantity(name, float(series.value[k]), error, series.unit, at)
 
