@@ -94,7 +94,7 @@ class FrozenSection(StrictModel):
 def _known(composition: dict[str, Number]) -> dict[str, Number]:
     unknown = [name for name in composition if name not in atomic_numbers or name == "X"]
     if unknown:
-        raise ValueError(f"{', '.join(unknown)}: no chemical symbol")
+        raise ValueError(f"no chemical symbol: {', '.join(unknown)}")
     return composition
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from thermosearch.nested.analysis import Averages, log_weights
 from thermosearch.nested.course import Course
 from thermosearch.nested.curves import (
+    Curve,
     curve_arrays,
     run_averages,
     state_curves,
@@ -21,6 +22,7 @@ from thermosearch.nested.diagram import (
     state_slopes,
     state_transitions,
 )
+from thermosearch.nested.measures import FlexibleCell
 from thermosearch.nested.moves.interface import OUTCOMES
 from thermosearch.nested.phases import Phases, find_phases, phase_arrays
 from thermosearch.nested.problem import Conditions, Problem
@@ -31,6 +33,9 @@ from thermosearch.runtime.results import Quantity, Results
 
 LEAST_SHARE = 0.05
 """Shares of phases below this are not stated."""
+BURST = 0.9
+"""Volume, as a share of that of an ideal gas pressed against the upper bound, from which on a cell
+has no volume of its own."""
 
 
 def summarise(
@@ -70,6 +75,7 @@ def summarise(
         arrays |= curve_arrays(problem, conditions, curves, f"curves/{index}")
         arrays |= phase_arrays(problem, phases, f"phases/{index}")
         warnings += _doubts(study, problem, conditions, phases)
+        warnings += _bursts(problem, conditions, curves)
     first = [*state_transitions(problem, transitions), *state_slopes(problem, rows, transitions)]
     arrays |= diagram_arrays(problem, transitions)
     for course in courses:
@@ -156,3 +162,20 @@ def _doubts(
         f"between {bad.min():.4g} and {bad.max():.4g} {problem.units.names['temperature_unit']} "
         f"(at most {float(spread.estimate.value.max()):.3g}): the model is not to be trusted there"
     )
+
+
+def _bursts(problem: Problem, conditions: Conditions, curves: dict[str, Curve]) -> Iterator[str]:
+    """Temperatures at which the cell grows to its bound, which is then what is averaged."""
+    measure = problem.system.measure
+    if not isinstance(measure, FlexibleCell):
+        return
+    n, unit = problem.system.atoms, problem.units.names["temperature_unit"]
+    gas = (n + 1) / (n + 2) * float(measure.highest)
+    burst = curves["volume"].estimate.value > BURST * gas
+    if np.any(burst):
+        lowest = float(problem.kt[burst].min() / problem.units.boltzmann)
+        yield (
+            f"{problem.label(conditions)}: from {lowest:.4g} {unit} on the cell grows to the upper "
+            "bound of system.flexible_cell.volume_per_atom: raise it, or the pressure, or lower "
+            "the highest temperature"
+        )

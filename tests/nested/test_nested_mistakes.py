@@ -1,0 +1,84 @@
+"""What is wrong with a study is said by the command, in one line that names the remedy."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from thermosearch import cli
+
+STUDY = """
+kind = "nested"
+[potential]
+{potential}
+[system]
+composition = {{ {element} = 3 }}
+[system.flexible_cell]
+pressures = [0.1]
+volume_per_atom = {volumes}
+[method]
+walkers = {walkers}
+culled = 6
+rounds = 2
+width = 6
+[[method.moves]]
+name = "all_atoms"
+[[method.moves]]
+name = "volume"
+[method.stop]
+iterations = 3
+[analysis]
+temperatures = [0.5, 8.0, 4]
+draws = 10
+quenched = 0
+"""
+RIGHT = {
+    "potential": 'analytic = "ideal_gas"',
+    "element": "Ar",
+    "volumes": "[1e-3, 20.0]",
+    "walkers": 16,
+}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("THERMOSEARCH_CACHE", "off")
+
+
+def command(**changes: object) -> int:
+    Path("study.toml").write_text(STUDY.format(**(RIGHT | changes)))
+    return cli.main(["nested", "study.toml", "--output", "run", "--quiet"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"volumes": "[20.0, 1e-3]"}, ("volume_per_atom", "20.0", "not below the upper 0.001")),
+        ({"walkers": 6}, ("walkers = 6", "culled = 6", "raise walkers")),
+        ({"element": "Xx"}, ("composition", "Xx", "no chemical symbol")),
+        ({"potential": 'model = "silicon"'}, ("does not know Ar",)),
+        (
+            {"potential": 'analytic = "lennard_jones"\nparameters = { cutoff = 3.0 }'},
+            ("a cell as thin as", "raise the lower bound of volume_per_atom"),
+        ),
+        (
+            {"potential": 'ase = "nested.failing:NotANumber"'},
+            ("16 of 16 walkers", "no finite energy"),
+        ),
+    ],
+)
+def test_one_line_and_exit_code_2(
+    changes: dict[str, object], parts: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(**changes) == 2
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert said.out == "" and all(part in line for part in parts), line
+
+
+def test_a_cell_that_grows_to_its_bound_is_in_the_warnings() -> None:
+    """Three atoms of an ideal gas at p = 0.1 would take 40 kT of volume, and have 60."""
+    assert command(walkers=64) == 0
+    warnings = json.loads(Path("run/results.json").read_text())["warnings"]
+    assert any("grows to the upper bound" in line for line in warnings), warnings
