@@ -62,7 +62,8 @@ def test_results_name_what_the_field_names(whole: Results) -> None:
     assert whole.status == "finished"
     names = {each.name for each in whole.quantities}
     expected = {"free_energy", "gibbs_energy", "lattice_parameter_a", "thermal_expansion"}
-    assert expected | {"frequency"} <= names
+    assert expected | {"frequency", "pressure"} <= names
+    assert abs(value(whole, "pressure", T_K=300.0)) < 0.2
     # The unit cell is the primitive one.
     low, high = (np.sqrt(2.0) * value(whole, "lattice_parameter_a", T_K=t) for t in (300.0, 600.0))
     assert 5.43 < low < high < 5.46

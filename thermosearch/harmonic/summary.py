@@ -53,6 +53,8 @@ def summarise(
     isobars = _isobars(study, crystals, groups, quasi)
     isobars = with_bulk_moduli(isobars)
     quantities = [each for isobar in isobars.values() for each in _stated(isobar)]
+    if study.method.cell == "free":
+        quantities += [_reached(point) for point in points]
     quantities += [each for point in points for each in _frequencies(point)]
     moves = list(transitions(list(isobars.values())))
     arrays: dict[str, Any] = {}
@@ -200,6 +202,14 @@ def _stated(isobar: Isobar) -> Iterator[Quantity]:
                 at["model_error"] = float(f"{series.model_error[k]:.3g}")
             error = None if series.error is None else float(series.error[k])
             yield Quantity(name, float(series.value[k]), error, series.unit, at)
+
+
+def _reached(point: Point) -> Quantity:
+    """Pressure of the last sample of a cell that follows the pressure asked for."""
+    value, error = (np.trace(each) / 3.0 for each in (point.pressure_tensor, point.pressure_error))
+    at = {"T_K": point.temperature, "p_GPa": point.pressure, "phase": point.phase}
+    at["approximation"] = "effective harmonic"
+    return Quantity("pressure", float(value), float(error), "GPa", at)
 
 
 def _frequencies(point: Point) -> Iterator[Quantity]:
