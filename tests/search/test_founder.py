@@ -7,7 +7,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import diamond100
+from ase.build import bulk, diamond100
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,8 @@ from thermosearch.search.degrees_of_freedom import (
 )
 from thermosearch.search.founder import FROZEN, MOVED, RELAXED, Founder, make_founder, scrambled
 from thermosearch.search.placement import random_start
-from thermosearch.search.study import MethodSection
+from thermosearch.search.problem import make_problem
+from thermosearch.search.study import MethodSection, SearchStudy
 from thermosearch.search.system_section import SystemSection
 from thermosearch.structure.surface import heights
 
@@ -139,6 +140,23 @@ def test_a_founder_from_a_file(tmp_path: Path) -> None:
     system = SystemSection.model_validate({"founder": str(path), "relaxed_layers": 3})
     founder = make_founder(system, None)
     np.testing.assert_allclose(founder.configuration.positions, atoms.positions, atol=1e-7)
+
+
+def test_a_cut_from_a_relaxed_bulk(tmp_path: Path) -> None:
+    path = tmp_path / "bulk.extxyz"
+    atoms = Atoms(bulk("Si", "diamond", 5.30, cubic=True), info={})
+    atoms.set_cell([5.25, 5.40, 5.35], scale_atoms=True)
+    ase.io.write(path, atoms)
+    cut = {"bulk": str(path), "miller": [1, 0, 0], "layers": 2, "relax": True}
+    study = {
+        "potential": {"analytic": "stillinger_weber"},
+        "system": {"cut": cut, "moved_layers": 1, "relaxed_layers": 3},
+    }
+    founder = make_problem(SearchStudy.model_validate(study)).founder
+    # Stillinger-Weber's own lattice parameter: bonds of 2^(1/6) sigma, sigma = 2.0951 A.
+    expected = 2 ** (1 / 6) * 2.0951 * 4 / np.sqrt(3)
+    lengths = np.linalg.norm(np.asarray(founder.configuration.cell)[:2], axis=1)
+    np.testing.assert_allclose(lengths, expected, rtol=2e-4)
 
 
 def refused(system: dict, match: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 from ase.io.formats import UnknownFileTypeError
 
-from thermosearch.configuration import Configuration, from_ase
+from thermosearch.configuration import Configuration, from_ase, to_ase
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.system_section import (
     ClusterSection,
@@ -25,8 +25,18 @@ BOND = 2.3
 """Height above the topmost atom at which an added one waits for its random place, A."""
 
 
-def build(system: SystemSection, lattice_parameter: float | None) -> tuple[Configuration, str]:
+def build(
+    system: SystemSection, lattice_parameter: float | None, bulk: Configuration | None = None
+) -> tuple[Configuration, str]:
     """Build or read the founder without its overlayer; also what messages call it.
+
+    Parameters
+    ----------
+    system : SystemSection
+    lattice_parameter : float or None
+        Of a built slab's bulk, A.
+    bulk : Configuration, optional
+        Cell that a cut is taken from, instead of the one in its file.
 
     Raises
     ------
@@ -38,7 +48,8 @@ def build(system: SystemSection, lattice_parameter: float | None) -> tuple[Confi
             raise ValueError("a built slab needs the lattice parameter of its bulk")
         return from_ase(_slab(system.slab, lattice_parameter)), "system.slab"
     if system.cut is not None:
-        return from_ase(_cut(system.cut)), f"system.cut {system.cut.bulk}"
+        crystal = read_bulk(system.cut) if bulk is None else to_ase(bulk)
+        return from_ase(_cut(system.cut, crystal)), f"system.cut {system.cut.bulk}"
     if system.cluster is not None:
         return _unplaced(system.cluster, np.zeros((3, 3)), False), "system.cluster"
     if system.crystal is not None:
@@ -83,8 +94,12 @@ def _slab(slab: SlabSection, lattice_parameter: float) -> Atoms:
     return atoms
 
 
-def _cut(cut: CutSection) -> Atoms:
-    bulk = _read(cut.bulk, "system.cut.bulk")
+def read_bulk(cut: CutSection) -> Atoms:
+    """Read the crystal that a slab is cut from."""
+    return _read(cut.bulk, "system.cut.bulk")
+
+
+def _cut(cut: CutSection, bulk: Atoms) -> Atoms:
     atoms = ase.build.surface(bulk, cut.miller, cut.layers, vacuum=0.5 * cut.vacuum)
     kept = layers_from_top(from_ase(atoms)) >= cut.termination
     if not kept.any():

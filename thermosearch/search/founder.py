@@ -65,7 +65,9 @@ class Founder(NamedTuple):
         return self.region is None
 
 
-def make_founder(system: SystemSection, lattice_parameter: float | None) -> Founder:
+def make_founder(
+    system: SystemSection, lattice_parameter: float | None, bulk: Configuration | None = None
+) -> Founder:
     """Build or read the founder and give every atom its role.
 
     Parameters
@@ -74,6 +76,8 @@ def make_founder(system: SystemSection, lattice_parameter: float | None) -> Foun
         Of the study.
     lattice_parameter : float or None
         Of the bulk, A, for a built slab; unused otherwise.
+    bulk : Configuration, optional
+        Relaxed cell that a cut is taken from; the one in its file by default.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def make_founder(system: SystemSection, lattice_parameter: float | None) -> Foun
         If a file is missing or unreadable, atoms overlap, no atom is left to move, or the
         founder lacks a symmetry it should keep.
     """
-    configuration, label = build(system, lattice_parameter)
+    configuration, label = build(system, lattice_parameter, bulk)
     if not system.is_free:
         validate(configuration, closest=OVERLAP, label=label)
     added = 0

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from thermosearch.configuration import Configuration, validate
+from thermosearch.configuration import Configuration, from_ase, validate
 from thermosearch.potentials.interface import Potential
 from thermosearch.runtime.errors import InputError
+from thermosearch.search.builders import read_bulk
 from thermosearch.search.degrees_of_freedom import DegreesOfFreedom, make_degrees_of_freedom
 from thermosearch.search.founder import Founder, make_founder
-from thermosearch.search.reference import crystal_of, relaxed_lattice_parameter
+from thermosearch.search.reference import crystal_of, relaxed_bulk, relaxed_lattice_parameter
 from thermosearch.search.study import MethodSection, SearchStudy
 
 
@@ -62,7 +63,10 @@ def make_problem(study: SearchStudy) -> Problem:
             potential, slab.element, slab.surface
         )
         crystal = crystal_of(slab.element, lattice_parameter, slab.surface)
-    founder = make_founder(study.system, lattice_parameter)
+    bulk = None
+    if study.system.cut is not None and study.system.cut.relax:
+        bulk = relaxed_bulk(potential, from_ase(read_bulk(study.system.cut)))
+    founder = make_founder(study.system, lattice_parameter, bulk)
     validate(founder.configuration, elements=potential.elements, label="system")
     if founder.added:
         # Its atoms have no place yet, so the slab with them is no reference for anything.

@@ -8,11 +8,15 @@ from scipy.optimize import root_scalar
 from thermosearch.configuration import Configuration, from_ase, validate
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Potential
+from thermosearch.relax.minimise import minimise
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.system_section import FACES
 
 SEARCHED = 0.1
 """Fraction of the tabulated lattice parameter within which that of the potential must lie."""
+
+BULK_FORCE, BULK_STRESS = 1e-3, 1e-5
+"""Tolerances of a relaxed bulk cell, eV/A and eV/A^3."""
 
 
 def diamond(element: str, lattice_parameter: float) -> Configuration:
@@ -23,6 +27,28 @@ def diamond(element: str, lattice_parameter: float) -> Configuration:
 def crystal_of(element: str, lattice_parameter: float, surface: str) -> Configuration:
     """Cubic cell of the crystal that a face belongs to."""
     return from_ase(bulk(element, FACES[surface], a=lattice_parameter, cubic=True))
+
+
+def relaxed_bulk(potential: Potential, cell: Configuration) -> Configuration:
+    """Relax cell and atoms of the crystal a slab is to be cut from.
+
+    Raises
+    ------
+    InputError
+        If the potential does not know an element, or the crystal does not relax.
+    """
+    validate(cell, elements=potential.elements, label="system.cut.bulk")
+    (relaxed,) = minimise(
+        potential,
+        [cell],
+        cell=True,
+        force_tolerance=BULK_FORCE,
+        stress_tolerance=BULK_STRESS,
+        width=1,
+    )
+    if not relaxed.converged:
+        raise InputError(f"system.cut.bulk: it does not relax ({relaxed.status.name})")
+    return relaxed.configuration
 
 
 def relaxed_lattice_parameter(

@@ -67,6 +67,8 @@ class CutSection(StrictModel):
     ----------
     bulk : file
         Its conventional cell, any format of ASE.
+    relax : bool
+        Relax that cell and its atoms with the study's potential before it is cut.
     miller : (int, int, int)
         Face, in that cell.
     layers : int
@@ -80,6 +82,7 @@ class CutSection(StrictModel):
     """
 
     bulk: InputFile
+    relax: bool = False
     miller: tuple[int, int, int]
     layers: PositiveInt = 4
     termination: int = Field(default=0, ge=0)
