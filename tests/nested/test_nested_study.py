@@ -20,6 +20,7 @@ import pytest
 
 from thermosearch.launch import check_content, run
 from thermosearch.nested.execute import execute
+from thermosearch.nested.problem import make_problem
 from thermosearch.nested.study import NestedStudy
 from thermosearch.runtime.checkpoint import CheckpointStore
 from thermosearch.runtime.communicator import Communicator
@@ -381,6 +382,18 @@ def test_potentials_that_do_not_fit_are_refused(
     content["system"] = content["system"] | system
     with pytest.raises(InputError, match=message):
         execute(parsed(content), context(tmp_path, never, never))
+
+
+def test_a_run_begins_with_the_slots_of_its_smallest_cell() -> None:
+    """Stillinger-Weber's 3.771 A at 10 A^3 an atom: 22 neighbours, bounded by 16 and 64."""
+    for volume, slots in ((10.0, 24), (40.0, 16), (2.0, 64)):
+        content = small(potential={"analytic": "stillinger_weber"})
+        content["system"] = {
+            "composition": {"Si": 8},
+            "flexible_cell": {"pressures": [1.0], "volume_per_atom": [volume, 60.0]},
+        }
+        content["analysis"] = content["analysis"] | {"temperatures": [300.0, 900.0, 3]}
+        assert make_problem(parsed(content)).system.finder.capacity == slots
 
 
 def test_volume_bounds_in_the_wrong_order_are_refused() -> None:

@@ -34,6 +34,7 @@ from thermosearch.nested.sampler import Sizes
 from thermosearch.nested.study import MoveSection, NestedStudy
 from thermosearch.nested.walk import Batching, Plan
 from thermosearch.nested.walker import PairPotential, System, Walker
+from thermosearch.potentials.evaluate import bucket
 from thermosearch.potentials.interface import Committee, Potential
 from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.runtime.errors import InputError
@@ -51,6 +52,8 @@ MOVES: dict[str, type[Move]] = {
     "identity": IdentityMove,
 }
 MOST_IMAGES = 4
+FEWEST_SLOTS, MOST_SLOTS = 16, 64
+"""Bounds of the neighbour slots that a run begins with."""
 INITIAL_ROUNDS = 10
 """Length of the first walk, under no contour, in walks."""
 
@@ -63,10 +66,6 @@ class Units:
     ----------
     reduced : bool
         Whether the potential has no physical units.
-    boltzmann : float
-        Energy per unit of temperature.
-    pressure : float
-        Energy per volume, per unit of pressure.
     """
 
     reduced: bool
@@ -203,7 +202,8 @@ def make_problem(study: NestedStudy) -> Problem:
         _check(potential, np.concatenate((each, frozen.numbers)), cell, pbc)
     atoms = len(numbers)
     batching = study.method.batching or _default_batching(potential)
-    finder = _finder(potential, atoms, pbc, thinnest, batching)
+    density = atoms / _smallest_volume(measure)
+    finder = _finder(potential, atoms, pbc, density, thinnest=thinnest, batching=batching)
     potentials = study.system.chemical_potentials or {}
     system = System(
         potential,
@@ -336,6 +336,8 @@ def _finder(
     potential: Potential,
     atoms: int,
     pbc: tuple[bool, bool, bool],
+    density: float,
+    *,
     thinnest: Float[np.ndarray, "3"],
     batching: Batching,
 ) -> NeighbourFinder:
@@ -349,8 +351,18 @@ def _finder(
             f"images within the cutoff {potential.cutoff:.3g}: raise the lower bound of "
             "volume_per_atom, or min_depth"
         )
-    wide = DeviceList(float(potential.cutoff), 16, tuple(int(k) for k in images))
+    # As many slots as there are neighbours in the smallest cell: every growth is a compilation.
+    mean = 4.0 / 3.0 * np.pi * potential.cutoff**3 * density
+    slots = bucket(int(np.clip(mean, FEWEST_SLOTS, MOST_SLOTS)))
+    wide = DeviceList(float(potential.cutoff), slots, tuple(int(k) for k in images))
     return TieredList(wide) if batching == "loop" and images.max() > 1 else wide
+
+
+def _smallest_volume(measure: Measure) -> float:
+    """Of the cell; infinite where there is none."""
+    if isinstance(measure, FlexibleCell):
+        return float(measure.lowest)
+    return float(measure.volume) if isinstance(measure, FixedCell) else np.inf
 
 
 def _default_batching(potential: Potential) -> Batching:
