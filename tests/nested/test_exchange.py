@@ -1,5 +1,6 @@
 """Replica exchange between pressures: the ideal gas, whose walkers can be drawn exactly."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from nested.conftest import gas
@@ -18,7 +19,7 @@ def uniform_below(system: System, contour: float, generator: np.random.Generator
     volume = top * generator.uniform(size=K) ** (1.0 / (ATOMS + 1))
     cell = np.cbrt(volume) * np.eye(3)[..., None]
     walkers = Walker(np.zeros((ATOMS, 3, K)), cell, np.full((ATOMS, K), 18, np.int32), np.zeros(K))
-    value = np.array(system.value(Walker(*map(jnp.asarray, walkers))))
+    value = np.array(system.value(jax.tree.map(jnp.asarray, walkers)))
     return State(
         1,
         walkers,
@@ -39,7 +40,7 @@ def test_exchanges_leave_both_measures_as_they_are() -> None:
     assert 0.1 * K < after[2].taken < 0.9 * K
     for system, before, state, contour in zip(systems, states, after[:2], CONTOURS, strict=True):
         assert np.all(state.value < contour)
-        walkers = Walker(*map(jnp.asarray, state.walkers))
+        walkers = jax.tree.map(jnp.asarray, state.walkers)
         np.testing.assert_array_equal(state.value, np.asarray(system.value(walkers)))
         np.testing.assert_array_equal(state.birth, before.birth)
         np.testing.assert_array_equal(state.label, before.label)
