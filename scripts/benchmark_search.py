@@ -188,9 +188,7 @@ def _show_ranks(rows: list) -> None:
     print("relaxations of each rank, s of processor:", *np.round(busy.sum(axis=0), 2))
     print(f"ask and tell, on every rank: {alike.mean(axis=1).sum():.2f} s")
     mean = 1.0 - busy.sum() / (busy.shape[1] * longest.sum())
-    print(
-        f"idle: {100 * mean:.1f} % of relaxations, worst generation {100 * idle.max():.1f} %"
-    )
+    print(f"idle: {100 * mean:.1f} % of relaxations, worst generation {100 * idle.max():.1f} %")
     print(f"one rank would take {one:.2f} s, these {many:.2f} s: {one / many:.2f} times")
 
 
