@@ -142,14 +142,13 @@ def test_a_run_folder_is_complete_and_finished_once(tmp_path: Path) -> None:
         run(small(analysis={"temperatures": [0.2, 1.0, 6]}), output=tmp_path / "run", quiet=True)
 
 
-@pytest.mark.parametrize("exchange_every", [None, 2])
-def test_pressures_come_in_one_job(tmp_path: Path, exchange_every: int | None) -> None:
-    """Ideal gas: <V> = (N + 1) kT / P, with exchanges between the pressures or without."""
+def ideal_gas(pressures: list[float], **method: Any) -> dict[str, Any]:
+    """Two atoms at constant pressure."""
     content = small(
         potential={"analytic": "ideal_gas"},
         system={
             "composition": {"Ar": 2},
-            "flexible_cell": {"pressures": [0.5, 1.0], "volume_per_atom": [1e-4, 40.0]},
+            "flexible_cell": {"pressures": pressures, "volume_per_atom": [1e-4, 40.0]},
         },
     )
     content["method"] |= {
@@ -159,8 +158,15 @@ def test_pressures_come_in_one_job(tmp_path: Path, exchange_every: int | None) -
         "culled": 16,
         "extra": 0,
         "width": 16,
-        "exchange_every": exchange_every,
     }
+    content["method"] |= method
+    return content
+
+
+@pytest.mark.parametrize("exchange_every", [None, 2])
+def test_pressures_come_in_one_job(tmp_path: Path, exchange_every: int | None) -> None:
+    """Ideal gas: <V> = (N + 1) kT / P, with exchanges between the pressures or without."""
+    content = ideal_gas([0.5, 1.0], exchange_every=exchange_every)
     results = execute(parsed(content), context(tmp_path, never, never))
     found = [q for q in results.quantities if q.name == "volume" and q.conditions["kT"] == 1.0]
     assert [q.conditions["p"] for q in found] == [0.5, 1.0]
@@ -176,23 +182,8 @@ def test_pressures_come_in_one_job(tmp_path: Path, exchange_every: int | None) -
 
 def test_momenta_are_sampled_saved_and_taken_out_again(tmp_path: Path) -> None:
     """Ideal gas, stopped half-way: ln Q = ln N! + (N + 1) ln(kT / P), C_p = N + 1, from H + K."""
-    content = small(
-        potential={"analytic": "ideal_gas"},
-        system={
-            "composition": {"Ar": 2},
-            "flexible_cell": {"pressures": [1.0], "volume_per_atom": [1e-4, 40.0]},
-        },
-    )
-    content["method"] |= {
-        "repeats": 1,
-        "stop": {"remaining_evidence": 1e-3},
-        "walkers": 64,
-        "culled": 16,
-        "extra": 0,
-        "width": 16,
-        "rounds": 6,
-        "moves": [{"name": "hamiltonian"}, {"name": "volume", "count": 2}],
-    }
+    moves = [{"name": "hamiltonian"}, {"name": "volume", "count": 2}]
+    content = ideal_gas([1.0], rounds=6, moves=moves)
     study = parsed(content)
     uninterrupted = execute(study, context(tmp_path / "whole", never, never))
     assert execute(study, context(tmp_path / "cut", after(20), never)).status == "stopped"

@@ -47,6 +47,11 @@ class Measure(eqx.Module):
         by a walk under no contour.
         """
 
+    @property
+    def smallest_volume(self) -> float:
+        """Of the cell; infinite where there is none."""
+        return np.inf
+
     @abstractmethod
     def log_size(self, atoms: int) -> float | None:
         """Logarithm of the prior's integral, int dr (or int dV V^N); None where it is not known."""
@@ -142,6 +147,11 @@ class FixedCell(Measure):
         """Uniform in the cell."""
         return uniform(stream, (atoms, 3)) @ cell, cell
 
+    @property
+    def smallest_volume(self) -> float:
+        """That of the cell."""
+        return float(self.volume)
+
     def log_size(self, atoms: int) -> float | None:
         """N ln V."""
         return atoms * float(np.log(float(self.volume)))
@@ -200,6 +210,11 @@ class FlexibleCell(Measure):
         shape = _draw_shape(fold(stream, 1), self.min_depth)
         drawn = jnp.cbrt(size) * shape
         return uniform(fold(stream, 2), (atoms, 3)) @ drawn, drawn
+
+    @property
+    def smallest_volume(self) -> float:
+        """The lower bound."""
+        return float(self.lowest)
 
     def log_size(self, atoms: int) -> float | None:
         """Logarithm of int dV V^power between the bounds."""

@@ -202,7 +202,7 @@ def make_problem(study: NestedStudy) -> Problem:
         _check(potential, np.concatenate((each, frozen.numbers)), cell, pbc)
     atoms = len(numbers)
     batching = study.method.batching or _default_batching(potential)
-    density = atoms / _smallest_volume(measure)
+    density = atoms / measure.smallest_volume
     finder = _finder(potential, atoms, pbc, density, thinnest=thinnest, batching=batching)
     potentials = study.system.chemical_potentials or {}
     system = System(
@@ -356,13 +356,6 @@ def _finder(
     slots = bucket(int(np.clip(mean, FEWEST_SLOTS, MOST_SLOTS)))
     wide = DeviceList(float(potential.cutoff), slots, tuple(int(k) for k in images))
     return TieredList(wide) if batching == "loop" and images.max() > 1 else wide
-
-
-def _smallest_volume(measure: Measure) -> float:
-    """Of the cell; infinite where there is none."""
-    if isinstance(measure, FlexibleCell):
-        return float(measure.lowest)
-    return float(measure.volume) if isinstance(measure, FixedCell) else np.inf
 
 
 def _default_batching(potential: Potential) -> Batching:
