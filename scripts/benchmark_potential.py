@@ -5,4 +5,5 @@ import sys
 from thermosearch.neural.benchmark import benchmark
 
 if __name__ == "__main__":
-    print(benchmark(sys.argv[1] if len(sys.argv) > 1 else "silicon"))
+    for line in benchmark(sys.argv[1] if len(sys.argv) > 1 else "silicon"):
+        print(line, flush=True)

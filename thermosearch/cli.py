@@ -124,7 +124,12 @@ def _report(options: argparse.Namespace, ranks: Communicator) -> int:
 
 def _benchmark(options: argparse.Namespace, ranks: Communicator) -> int:
     benchmark = load("thermosearch.neural.benchmark:benchmark")
-    _say(ranks.on_root(lambda: benchmark(options.model)), ranks)
+
+    def measure() -> None:
+        for line in benchmark(options.model):
+            _say(line, ranks)
+
+    ranks.on_root(measure)
     return EXIT_FINISHED
 
 
@@ -219,6 +224,7 @@ def _walltime(text: str) -> float:
 def _say(text: str, ranks: Communicator) -> None:
     if ranks.rank == 0:
         sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

