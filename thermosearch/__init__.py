@@ -5,6 +5,10 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from thermosearch.runtime.devices import claim_threads
+
+claim_threads()
+
 # Once, before anything is traced: energies, enthalpies and contours are held in float64, and
 # every array states its own dtype. By the environment, so that `thermosearch --help` need not
 # pay a second for importing JAX; by the config where JAX is there already.

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ranks = Communicator()
     try:
         ranks = world() if launched() else ranks
-        # Before numpy and JAX are imported: their threads are counted when they start.
+        # Before JAX is imported: its threads and devices are counted when it starts.
         claim_devices(ranks)
         return options.command(options, ranks)
     except InputError as error:

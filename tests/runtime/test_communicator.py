@@ -1,6 +1,7 @@
 """One rank: no MPI is touched, and a launcher MPI disagrees with is noticed."""
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -103,6 +104,28 @@ def test_a_rank_alone_keeps_all_threads(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("NPROC", raising=False)
     claim_devices(Communicator())
     assert "NPROC" not in module.os.environ
+
+
+@pytest.mark.parametrize(
+    ("stated", "threads"),
+    [
+        ({}, None),
+        ({"PMI_SIZE": "2"}, "1"),
+        ({"NPROC": "3"}, "3"),
+        ({"PMI_SIZE": "2", "OPENBLAS_NUM_THREADS": "4"}, "4"),
+    ],
+)
+def test_numpy_finds_its_threads_counted(stated: dict[str, str], threads: str | None) -> None:
+    code = (
+        "import sys, os, thermosearch\n"
+        "assert 'numpy' not in sys.modules\n"
+        "print(os.environ.get('OPENBLAS_NUM_THREADS'))"
+    )
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=kept | stated, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == str(threads)
 
 
 def test_ranks_share_the_gpus_of_their_node(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,35 @@
 import os
 from pathlib import Path
 
-from thermosearch.runtime.communicator import Communicator
+from thermosearch.runtime.communicator import Communicator, launched_size
 
+# XLA's own thread flags do nothing on CPU; its pool follows `NPROC`.
 _THREAD_COUNTS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def claim_threads(ranks: int | None = None) -> None:
+    """Keep one thread of several ranks busy, and every library to `NPROC` where that is set.
+
+    Libraries count their threads when they are loaded, numpy's BLAS too, so the package does
+    this before it imports anything else. What the environment states stays.
+
+    Parameters
+    ----------
+    ranks : int, optional
+        By default what the launcher announced.
+    """
+    several = (launched_size() if ranks is None else ranks) > 1
+    threads = os.environ.get("NPROC") or ("1" if several else "")
+    if threads:
+        for name in _THREAD_COUNTS:
+            os.environ.setdefault(name, threads)
 
 
 def claim_devices(communicator: Communicator) -> None:
     """Take this rank's share of the node; before JAX starts its backend.
 
-    One rank alone keeps everything. Otherwise every rank gets one busy thread, unless the
-    environment says how many (XLA's own thread flags do nothing on CPU; its pool follows
-    `NPROC`), and the GPU of its node-local rank.
+    One rank alone keeps everything. Otherwise every rank keeps one thread busy, unless the
+    environment says how many, and takes the GPU of its node-local rank.
 
     Parameters
     ----------
@@ -22,8 +40,7 @@ def claim_devices(communicator: Communicator) -> None:
     """
     if communicator.size == 1:
         return
-    for name in _THREAD_COUNTS:
-        os.environ.setdefault(name, "1")
+    claim_threads(communicator.size)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     gpus = visible_gpus()
     if len(gpus) > 1:
