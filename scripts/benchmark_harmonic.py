@@ -156,7 +156,7 @@ def run(
         found = evaluate(potential, request)
         inside += time.process_time() - before
         count += len(request.positions)
-        state = tell(point, state, found)
+        state = tell(point, state, request, found)
     return state, count, time.process_time() - begun, inside
 
 

@@ -92,6 +92,7 @@ def point(
 def run_point(potential: Potential, problem: PointProblem, effective: EffectiveCrystal) -> State:
     ranks, state = Communicator(), begin(problem, effective)
     while not state.done:
-        (found,) = evaluate_requests(potential, [ask(problem, state)], ranks)
-        state = tell(problem, state, found)
+        request = ask(problem, state)
+        (found,) = evaluate_requests(potential, [request], ranks)
+        state = tell(problem, state, request, found)
     return state

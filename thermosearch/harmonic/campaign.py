@@ -147,8 +147,8 @@ def _one_round(campaign: Campaign, progress: list[Progress]) -> list[Progress]:
     portion = campaign.study.run.batch or PORTION
     found = evaluate_requests(campaign.potential, asked, context.communicator, portion)
     after = list(progress)
-    for k, answer in zip(active, found, strict=True):
-        state = tell(points[k], states[k], answer)
+    for k, request, answer in zip(active, asked, found, strict=True):
+        state = tell(points[k], states[k], request, answer)
         after[k] = progress[k]._replace(state=state)
         if state.done:
             point = finish(campaign, chains[k], points[k], state)

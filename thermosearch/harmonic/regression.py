@@ -154,30 +154,29 @@ def refit(
     shares = [float(np.sum(weights[half == k])) for k in (0, 1)]
     mixed = [project(_outer(residual, x, weights * (half == k))) @ to_modes for k in (0, 1)]
     spread = project(_outer(x, x, weights)) @ to_modes
-    weighing = gain_weights(modes, at)
-    change, gain, noise = np.zeros_like(weighing), 0.0, 0.0
-    along = (
-        np.zeros((0, *weighing.shape)) if strained is None else _in_modes(modes, scale, strained)
-    )
-    answer = np.zeros_like(along)
+    change, gain, noise = np.zeros((len(scale), len(scale))), 0.0, 0.0
+    along = np.zeros((0, *change.shape)) if strained is None else _in_modes(modes, scale, strained)
+    answer, softening = np.zeros_like(along), np.zeros((len(along), len(along)))
     for members in blocks_of(modes):
         there = members[:, :, None], members[:, None, :]
+        weighing = gain_weights(modes, at, members)
         values, turn = np.linalg.eigh(_symmetric(_in_blocks(to_modes, spread, members)))
         both = [
             -_sylvester(values, turn, 2.0 * _symmetric(_in_blocks(from_modes, each, members)))
             for each in mixed
         ]
         change[there] = both[0] + both[1]
-        for each, weighted in zip(answer, weighing * along, strict=True):
-            each[there] = _sylvester(values, turn, weighted[there])
+        within = along[:, *there]
+        softening += 2.0 * np.einsum("kcab,cab,lcab->kl", within, weighing, within, optimize=True)
+        for each, own in zip(answer, within, strict=True):
+            each[there] = _sylvester(values, turn, weighing * own)
         if min(shares) > 0.0:
             first, second = both[0] / shares[0], both[1] / shares[1]
-            gain += float(np.sum(weighing[there] * first * second))
-            noise += 0.25 * float(np.sum(weighing[there] * (first - second) ** 2))
-    if min(shares) <= 0.0:
-        gain = float(np.sum(weighing * change**2))
+            gain += float(np.sum(weighing * first * second))
+            noise += 0.25 * float(np.sum(weighing * (first - second) ** 2))
+        else:
+            gain += float(np.sum(weighing * change[there] ** 2))
     seen = [-4.0 * _each(x, to_modes @ each @ from_modes.T, residual) for each in answer]
-    softening = 2.0 * np.einsum("kab,ab,lab->kl", along, weighing, along, optimize=True)
     return Refit(change, gain, noise, np.array(seen).reshape(-1, len(x)).T, along, softening)
 
 
@@ -220,32 +219,40 @@ def blocks_of(modes: Modes) -> list[Int[np.ndarray, "k b"]]:
     return stacks(modes.label)
 
 
-def gain_weights(modes: Modes, at: Bath) -> Float[np.ndarray, "m m"]:
+def gain_weights(
+    modes: Modes, at: Bath, members: Int[np.ndarray, "k b"] | None = None
+) -> Float[np.ndarray, "*k b b"]:
     """Weights of the second-order fall of the free energy, sum_st w_st D_st^2, 1/eV.
 
     w_st = L_st / (4 s_s s_t) with the `response` L and the variances s, which take D to
-    mass-weighted coordinates.
+    mass-weighted coordinates. Between all modes, or between the members of each set.
     """
     spread = variances(modes, at)
-    return 0.25 * response(modes, at) / np.outer(spread, spread)
+    spread = spread if members is None else spread[members]
+    return 0.25 * response(modes, at, members) / (spread[..., :, None] * spread[..., None, :])
 
 
-def response(modes: Modes, at: Bath) -> Float[np.ndarray, "m m"]:
+def response(
+    modes: Modes, at: Bath, members: Int[np.ndarray, "k b"] | None = None
+) -> Float[np.ndarray, "*k b b"]:
     """How the covariance answers a change of the force constants, both mass-weighted, in modes.
 
     L_st = (s_s - s_t) / (omega_t^2 - omega_s^2) with the variances s, so that a change D of the
-    force constants changes the covariance by -L_st D_st.
+    force constants changes the covariance by -L_st D_st. Between all modes, or between the members
+    of each set.
     """
     squares, spread = modes.frequencies**2, variances(modes, at)
-    rise = spread[:, None] - spread[None, :]
-    run = squares[None, :] - squares[:, None]
-    equal = np.abs(run) < 1e-6 * (squares[:, None] + squares[None, :])
-    slope = np.where(equal, 0.0, rise / np.where(equal, 1.0, run))
     # d(variance)/d(omega^2) by a small difference where two modes are degenerate.
     step = 1.0e-4
     nearby = modes._replace(frequencies=modes.frequencies * (1.0 + step))
     own = (spread - variances(nearby, at)) / (squares * ((1.0 + step) ** 2 - 1.0))
-    return np.where(equal, 0.5 * (own[:, None] + own[None, :]), slope)
+    if members is not None:
+        squares, spread, own = squares[members], spread[members], own[members]
+    rise = spread[..., :, None] - spread[..., None, :]
+    run = squares[..., None, :] - squares[..., :, None]
+    equal = np.abs(run) < 1e-6 * (squares[..., :, None] + squares[..., None, :])
+    slope = np.where(equal, 0.0, rise / np.where(equal, 1.0, run))
+    return np.where(equal, 0.5 * (own[..., :, None] + own[..., None, :]), slope)
 
 
 LARGEST_FALL, LARGEST_RISE = -0.7, 2.0

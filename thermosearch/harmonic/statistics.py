@@ -116,9 +116,9 @@ def normal_modes(
 def stacks(label: Int[np.ndarray, " m"]) -> list[Int[np.ndarray, "k b"]]:
     """Numbers of the members of every label, a row each; one array for each size."""
     counts = np.bincount(label)
-    members = np.split(np.argsort(label, kind="stable"), np.cumsum(counts)[:-1])
+    order, begins = np.argsort(label, kind="stable"), np.cumsum(counts) - counts
     sizes = sorted(set(counts[counts > 0].tolist()))
-    return [np.array([each for each in members if len(each) == size]) for size in sizes]
+    return [order[begins[counts == size][:, None] + np.arange(size)] for size in sizes]
 
 
 def _eigh_of_waves(

@@ -132,11 +132,12 @@ def symmetrise_matrix(
     n, first = len(matrix) // 3, group.first
     blocks = matrix.reshape(n, 3, n, 3).transpose(0, 2, 1, 3).reshape(n * n, 9)
     moved = group.translations[:, first][:, :, None] * n + group.translations[:, None, :]
-    rows = blocks[moved].mean(axis=0).reshape(-1, 9)
+    rows = np.take(blocks, moved.reshape(len(moved), -1), axis=0).mean(axis=0)
     # R M R^T of all blocks and rotations by one product.
-    turns = pair_turns(group, cell).transpose(0, 2, 1).reshape(-1, 9)
-    turned = rows[group.rows].reshape(len(rows), -1) @ turns / len(group.rotations)
-    full = turned[group.all_rows].reshape(n, n, 3, 3)
+    turns = pair_turns(group, cell).transpose(0, 2, 1).reshape(-1, 9) / len(group.rotations)
+    turned = np.take(rows, group.rows.reshape(len(rows), -1), axis=0)
+    averaged = turned.reshape(len(rows), -1) @ turns
+    full = np.take(averaged, group.all_rows, axis=0).reshape(n, n, 3, 3)
     return full.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n)
 
 

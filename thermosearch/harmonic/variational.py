@@ -4,7 +4,8 @@ A state asks for displaced configurations and is told their energies, forces and
 
     state = begin(...)
     while not state.done:
-        state = tell(problem, state, evaluate(ask(problem, state)))
+        request = ask(problem, state)
+        state = tell(problem, state, request, evaluate(request))
 
 One rule drives it. From independent halves of the sample on the present force constants come the
 free energy still to be gained and the noise in that estimate. If the gain is more than noise (and
@@ -235,9 +236,9 @@ def ask(problem: PointProblem, state: State) -> Request:
     return Request(effective.configuration(), positions)
 
 
-def tell(problem: PointProblem, state: State, evaluated: Evaluated) -> State:
-    """Take up what was evaluated, and step or go on sampling."""
-    state = _with_sample(problem, state, evaluated)
+def tell(problem: PointProblem, state: State, request: Request, evaluated: Evaluated) -> State:
+    """Take up what was evaluated of a request, and step or go on sampling."""
+    state = _with_sample(state, request, evaluated)
     effective, sample = state.effective, state.sample
     modes = state.modes
     each = pressures(problem.crystal, effective, modes, problem.at, sample)
@@ -273,13 +274,12 @@ def _unfinished(problem: PointProblem, state: State, gain: float, noise: float) 
     return off or just_moved or gain > max(CLEAR * noise, GAIN_LEFT * problem.error)
 
 
-def _with_sample(problem: PointProblem, state: State, found: Evaluated) -> State:
+def _with_sample(state: State, request: Request, found: Evaluated) -> State:
     effective, before = state.effective, state.sample
-    drawn = 0 if before is None else len(before.energies) // 2
+    x = (request.positions - effective.centroids).reshape(len(request.positions), -1)
     if before is None:
         effective = effective._replace(static=float(found.energies[0]))
-        found = Evaluated(*(field[1:] for field in found))
-    x = _draw(problem, state, drawn)
+        x, found = x[1:], Evaluated(*(field[1:] for field in found))
     fields = [x, found.energies, found.forces.reshape(len(x), -1), found.stresses]
     if before is not None:
         fields = [np.concatenate(both) for both in zip(before, fields, strict=False)]
