@@ -23,7 +23,7 @@ def random_start(
     Moved atoms are displaced within the radius `scramble`, or, with `start = "random"` and in
     clusters and crystals, drawn anywhere in the region; an overlayer's atoms always are.
     """
-    anywhere = method.start == "random" or not founder.is_slab
+    anywhere = starts_anywhere(founder, method)
     positions = (
         np.array(founder.configuration.positions)
         if anywhere
@@ -34,6 +34,11 @@ def random_start(
         atoms = np.arange(len(positions) - founder.added, len(positions))
     positions = _placed(freedom, positions, atoms, method.minimum_distance, generator)
     return repaired(freedom, freedom.confined(positions), method.minimum_distance)[0]
+
+
+def starts_anywhere(founder: Founder, method: MethodSection) -> bool:
+    """Whether moved atoms begin anywhere in the region rather than displaced from the founder."""
+    return method.start == "random" or not founder.is_slab
 
 
 def _placed(

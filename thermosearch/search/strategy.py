@@ -71,6 +71,11 @@ class Strategy:
         return len(self._told)
 
     @property
+    def population(self) -> int:
+        """Individuals a generation."""
+        return int(self._cma.popsize)
+
+    @property
     def step_size(self) -> float:
         """Root mean square standard deviation of a coordinate."""
         return float(self._cma.sigma * np.sqrt(np.mean(self._cma.sm.variances)))

@@ -21,11 +21,11 @@ class CmaSearch:
     """
 
     def __init__(self, setup: Setup) -> None:
-        """Begin with start 0 of the seed."""
+        """Begin with the first starts of the seed."""
         self._setup = setup
         self._best = Best(setup.method)
         self._spent = {"large": 0, "small": 0}
-        self._restarts = 0
+        self._restarts = self._drawn = 0
         self._doublings = 0
         self._regime = "large"
         self._lowest = (np.inf, np.zeros((0, 3)))
@@ -44,7 +44,9 @@ class CmaSearch:
 
     def ask(self) -> list[Proposal]:
         """Return the next generation."""
-        self._asked = self._with_relocated(self._strategy.ask())
+        vectors = self._strategy.ask()
+        first = self._strategy.generation == 0 and self._setup.anywhere
+        self._asked = self._starts(len(vectors)) if first else self._with_relocated(vectors)
         below, freedom = self._best.refine_below, self._setup.freedom
         return [Proposal(freedom.positions(vector), below) for vector in self._asked]
 
@@ -74,9 +76,9 @@ class CmaSearch:
 
     def state(self) -> State:
         """Return the strategy's state, and how often it began anew."""
-        counts = [self._restarts, self._doublings, self._spent["large"], self._spent["small"]]
+        spent = [self._spent["large"], self._spent["small"]]
         return {
-            "counts": np.array(counts, np.int64),
+            "counts": np.array([self._restarts, self._doublings, self._drawn, *spent], np.int64),
             "regime": np.array(self._regime == "small"),
             "best": np.array([self._best.energy, self._lowest[0]]),
             "lowest": self._lowest[1],
@@ -86,12 +88,22 @@ class CmaSearch:
     def restore(self, state: State) -> None:
         """Go on from there."""
         counts = [int(number) for number in state["counts"]]
-        self._restarts, self._doublings, self._spent["large"], self._spent["small"] = counts
+        self._restarts, self._doublings, self._drawn = counts[:3]
+        self._spent["large"], self._spent["small"] = counts[3:]
         self._regime = "small" if state["regime"] else "large"
         self._best.energy, lowest = (float(energy) for energy in state["best"])
         self._strategy = self._begin()
         self._lowest = (lowest, np.array(state["lowest"]))
         self._strategy.restore({k: v for k, v in state.items() if k not in _OWN})
+
+    def _starts(self, count: int) -> Float[np.ndarray, "lambda d"]:
+        """Random starts, the first of them the mean: samples around one are no better placed.
+
+        They draw atoms apart from one another, which samples of a normal distribution do not.
+        """
+        freedom = self._setup.freedom
+        starts = [self._setup.start(self._drawn + k) for k in range(count)]
+        return np.array([freedom.vector(start) for start in starts])
 
     def _with_relocated(
         self, vectors: Float[np.ndarray, "lambda d"]
@@ -129,6 +141,7 @@ class CmaSearch:
     def _restart(self) -> None:
         self._restarts += 1
         rule = self._setup.method.cma.restart
+        self._drawn += self._strategy.population
         small = rule == "bipop" and self._spent["small"] < self._spent["large"]
         self._regime = "small" if small else "large"
         self._doublings += rule != "same" and not small
@@ -145,7 +158,7 @@ class CmaSearch:
             population = int(method.population * max(share, 1.0) ** (draw.uniform() ** 2))
             step *= 10.0 ** (-2.0 * draw.uniform())
         return Strategy(
-            freedom.vector(self._setup.start(self._restarts)),
+            freedom.vector(self._setup.start(self._drawn)),
             step,
             population,
             method.covariance,

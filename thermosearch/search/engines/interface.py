@@ -9,7 +9,7 @@ from jaxtyping import Float
 from thermosearch.search.degrees_of_freedom import DegreesOfFreedom
 from thermosearch.search.evaluate import Evaluated
 from thermosearch.search.founder import Founder
-from thermosearch.search.placement import random_start
+from thermosearch.search.placement import random_start, starts_anywhere
 from thermosearch.search.proposal import Proposal
 from thermosearch.search.study import MethodSection
 
@@ -62,6 +62,11 @@ class Setup(NamedTuple):
     method: MethodSection
     seed: tuple[int, int]
     stream: int
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether random starts lie anywhere in the region, not near the founder."""
+        return starts_anywhere(self.founder, self.method)
 
     def start(self, number: int) -> Float[np.ndarray, "n 3"]:
         """Return random start `number` of this seed, the same for every engine."""

@@ -53,12 +53,12 @@ def relocated(
     """Put the atoms with the fewest neighbours elsewhere on the surface (or into a void).
 
     A surface move as in dynamic lattice searching (Shao et al., J. Chem. Phys. 120, 11401
-    (2004)): between one atom and an eighth of them, each to that of a few random places where
-    it touches most others.
+    (2004)): one atom, or up to an eighth of them (at least up to two), each to that of a
+    few random places where it touches most others.
     """
     spacing = _spacing(freedom, positions)
     counts = _neighbours(freedom, positions, freedom.independent, SHELL * spacing)
-    most = max(1, len(freedom.independent) // 8)
+    most = min(max(2, len(freedom.independent) // 8), len(freedom.independent))
     number = int(generator.integers(1, most + 1))
     # Ties are broken at random.
     order = np.argsort(counts + generator.uniform(0.0, 0.5, len(counts)))
