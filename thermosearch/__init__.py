@@ -28,6 +28,7 @@ _PUBLIC = {
     "check_potential": "thermosearch.potentials.check",
     "evaluate": "thermosearch.potentials.evaluate",
     "from_ase": "thermosearch.configuration",
+    "hessian": "thermosearch.potentials.hessian",
     "load_potential": "thermosearch.potentials.registry",
     "read_dataset": "thermosearch.dataset",
     "run": "thermosearch.launch",
