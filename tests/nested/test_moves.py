@@ -22,8 +22,10 @@ from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.sampler import draw_walkers
 from thermosearch.nested.walk import Plan, Walked, walk_all
 from thermosearch.nested.walker import System, Walker
+from thermosearch.potentials.interface import Potential
 from thermosearch.potentials.lennard_jones import LennardJones
 from thermosearch.potentials.neighbours_device import DeviceList
+from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.potentials.wells import PolynomialWell
 
 WALKERS = 512
@@ -184,28 +186,45 @@ def test_walls_and_frozen_atoms_hold() -> None:
     assert walked.tally[:, OUTCOMES.index("outside")].sum() > 0
 
 
-@pytest.mark.parametrize("truncation", ["shifted", "tail"])
-def test_rows_of_pairs_are_the_whole_energy(truncation: str) -> None:
-    """Periodic, flexible, cells thinner than the cutoff: energies are those of the potential."""
-    measure = FlexibleCell(jnp.asarray(0.1), 4, 6.0, 60.0, 0.6)
-    potential = LennardJones(cutoff=2.5, truncation=truncation)
-    system = System(
-        potential, measure, DeviceList(2.5, 200, (2, 2, 2)), (True,) * 3, 4, (0, 1, 2, 3)
-    )
-    walkers = drawn(system, 16)
-    plan = Plan((AtomMove(), VolumeMove(), ShearMove(), StretchMove()), (1, 1, 1, 1), "lanes")
-    walked = walk(system, plan, walkers, limit=np.inf, step=0.3, rounds=20)
-    for place in range(16):
-        alone = jax.tree.map(lambda a, place=place: jnp.asarray(a[..., place]), walked.walker)
-        configuration = system.configuration(alone)
-        listed = potential.energy(configuration, system.finder.find(configuration))
-        np.testing.assert_allclose(alone.energy, listed, rtol=1e-12)
+@pytest.mark.parametrize(
+    "potential",
+    [
+        LennardJones(cutoff=2.5, truncation="tail"),
+        StillingerWeber(sigma=2.5 / 1.8),
+    ],
+    ids=["pairs", "densities"],
+)
+def test_rows_of_pairs_are_the_whole_energy(potential: Potential) -> None:
+    """Periodic cells thinner than the cutoff, than twice it, thicker: energies of the potential."""
+    measure = FlexibleCell(jnp.asarray(0.1), 4, 25.0, 2000.0, 0.6)
+    images = DeviceList(potential.cutoff, 100, (1, 1, 1))
+    system = System(potential, measure, images, (True,) * 3, 4, (0, 1, 2, 3))
+    start = drawn(system, 4)
+    for side in (3.0, 4.5, 9.0):
+        scale = side / np.cbrt(np.asarray(volume(start.cell)))
+        scaled = start._replace(cell=start.cell * scale, positions=start.positions * scale)
+        for energy, listed in moved_twice(system, scaled):
+            np.testing.assert_allclose(energy, listed, rtol=1e-9, atol=1e-9)
 
-    atom = jnp.asarray(2, jnp.int32)
-    walker = jax.tree.map(jnp.asarray, walked.walker)
-    moved = walker._replace(positions=walker.positions.at[2].add(0.1))
-    by_row = system.energy_after(walker, moved, atom)
-    np.testing.assert_allclose(by_row, system.energy(moved)[0], rtol=1e-9, atol=1e-9)
+
+@eqx.filter_jit
+def moved_twice(system: System, walkers: Walker) -> list[tuple[jax.Array, jax.Array]]:
+    """Energies before and after two atoms have moved, by rows and by lists."""
+
+    def step(walker: Walker, atom: jax.Array) -> tuple[Walker, None]:
+        moved = walker._replace(positions=walker.positions.at[atom].add(0.1))
+        return system.evaluated_after(walker, moved, atom), None
+
+    def listed(walker: Walker) -> jax.Array:
+        configuration = system.configuration(walker)
+        return system.potential.energy(configuration, system.finder.find(configuration))
+
+    before, _ = system.evaluated(walkers)
+    after, _ = jax.lax.scan(step, before, jnp.array([2, 0], jnp.int32))
+    both = jax.vmap(jax.vmap(listed, in_axes=-1))(
+        jax.tree.map(lambda *a: jnp.stack(a), walkers, after._replace(densities=None))
+    )
+    return [(before.energy, both[0]), (after.energy, both[1])]
 
 
 def test_lanes_and_loop_are_the_same_walk() -> None:

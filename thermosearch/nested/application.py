@@ -120,8 +120,8 @@ def _attempt(
         return proposal, _with(memories, place, memory)
 
     proposal, memories = choice.call(propose)
-    energy, needed = _energy(system, choice, number, before.walker, proposal)
-    walker, outcome = decide(system, proposal, energy)
+    there, needed = _evaluated(system, choice, number, before.walker, proposal)
+    walker, outcome = decide(system, proposal, there)
 
     def conclude(place: int) -> tuple[Any, ...]:
         memory = choice.moves[place].conclude(number, outcome, memories[place])
@@ -140,7 +140,7 @@ def _attempt(
 
 
 def decide(
-    system: System, proposal: Proposal, energy: Float[Array, "*w"]
+    system: System, proposal: Proposal, there: Walker
 ) -> tuple[Walker, Bool[Array, " 4 *w"]]:
     """Take a proposal if the measure allows it and its value lies below the contour.
 
@@ -150,8 +150,8 @@ def decide(
         For the value.
     proposal : Proposal
         Where to.
-    energy : (w,) float64
-        There.
+    there : Walker
+        Where to, with the energy there.
 
     Returns
     -------
@@ -160,37 +160,38 @@ def decide(
     outcome : (4, w) bool
         Which of `OUTCOMES` it was.
     """
-    proposed = proposal.walker._replace(energy=energy)
-    value = system.value(proposed)
+    value = system.value(there)
     below = value < proposal.limit  # False for NaN
     taken = proposal.allowed & below
     refused = proposal.allowed & ~below
     finite = jnp.isfinite(value)
-    kept = jax.tree.map(lambda new, old: jnp.where(taken, new, old), proposed, proposal.otherwise)
+    kept = jax.tree.map(lambda new, old: jnp.where(taken, new, old), there, proposal.otherwise)
     return kept, jnp.stack([taken, ~proposal.allowed, refused & finite, refused & ~finite])
 
 
-def _energy(
+def _evaluated(
     system: System,
     choice: Choice,
     number: Int[Array, ""],
     walker: Walker,
     proposal: Proposal,
-) -> tuple[Float[Array, " w"], Int[Array, " w"]]:
+) -> tuple[Walker, Int[Array, " w"]]:
     """Energies of proposals: a row of pairs where one atom moves among pairs; else the whole."""
     moved, none = proposal.walker, jnp.zeros(walker.energy.shape, jnp.int32)
 
-    def whole() -> tuple[Array, Array]:
+    def whole() -> tuple[Walker, Array]:
         # Side by side some are nearly always allowed; alone, what is not is not paid for.
         if len(none) > 1:
-            return system.energy(moved)
+            return system.evaluated(moved)
         return jax.lax.cond(
-            proposal.allowed[0], lambda: system.energy(moved), lambda: (walker.energy, none)
+            proposal.allowed[0],
+            lambda: system.evaluated(moved),
+            lambda: (moved._replace(energy=walker.energy), none),
         )
 
-    def row(place: int) -> tuple[Array, Array]:
+    def row(place: int) -> tuple[Walker, Array]:
         atom = choice.moves[place].atom(system, number)
-        return whole() if atom is None else (system.energy_after(walker, moved, atom), none)
+        return whole() if atom is None else (system.evaluated_after(walker, moved, atom), none)
 
     return choice.call(row) if system.sums_pairs else whole()
 

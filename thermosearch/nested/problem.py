@@ -30,10 +30,11 @@ from thermosearch.nested.moves.shear import ShearMove
 from thermosearch.nested.moves.stretch import StretchMove
 from thermosearch.nested.moves.swap import SwapMove
 from thermosearch.nested.moves.volume import VolumeMove
+from thermosearch.nested.rows import DensityPotential, PairPotential
 from thermosearch.nested.sampler import Sizes
 from thermosearch.nested.study import MoveSection, NestedStudy
 from thermosearch.nested.walk import Batching, Plan
-from thermosearch.nested.walker import PairPotential, System, Walker
+from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.evaluate import bucket
 from thermosearch.potentials.interface import Committee, Potential
 from thermosearch.potentials.neighbours_device import DeviceList
@@ -360,7 +361,7 @@ def _finder(
 
 def _default_batching(potential: Potential) -> Batching:
     """Choose side by side for what is cheap or runs on an accelerator."""
-    cheap = isinstance(potential, PairPotential) or potential.cutoff is None
+    cheap = isinstance(potential, PairPotential | DensityPotential) or potential.cutoff is None
     return "lanes" if cheap or jax.default_backend() != "cpu" else "loop"
 
 

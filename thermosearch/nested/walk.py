@@ -146,6 +146,8 @@ def _walk(
             walked.evaluations + trial.evaluations,
         )
 
+    if system.has_densities:
+        walker, _ = system.evaluated(walker)
     start = Walked(walker, tally, none, none)
     end = rounds * len(turns[0])
     walked = jax.lax.fori_loop(jnp.zeros_like(end), end, turn, start)
@@ -155,7 +157,7 @@ def _walk(
     # Afresh, so that no rounding error of the many small changes outlives the walk.
     energy, needed = system.energy(wrapped)
     return walked._replace(
-        walker=wrapped._replace(energy=energy),
+        walker=wrapped._replace(energy=energy, densities=None),
         needed=jnp.maximum(walked.needed, needed),
         evaluations=walked.evaluations + 1,
     )

@@ -1,8 +1,7 @@
 """One walker, and the system that says what its energy is and where it may go."""
 
 from collections.abc import Callable
-from itertools import product
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,7 +11,15 @@ from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array, Configuration
 from thermosearch.nested.finders import NeighbourFinder
-from thermosearch.nested.measures import Measure, length_squared, to_cartesian, to_fractional
+from thermosearch.nested.measures import Measure
+from thermosearch.nested.rows import (
+    DensityPotential,
+    Lattice,
+    PairPotential,
+    Terms,
+    own_images,
+    row,
+)
 from thermosearch.potentials.interface import Neighbours, Potential, energy_forces
 from thermosearch.potentials.neighbours_device import UNANSWERABLE
 
@@ -32,6 +39,8 @@ class Walker(NamedTuple):
         Potential energy.
     kinetic : (w,) float64 or None
         Kinetic energy, where the momenta are sampled too.
+    densities : tuple of (n, w) float64, or None
+        Of a `DensityPotential`, within a walk.
     """
 
     positions: Float[Array, "n 3 *w"]
@@ -39,15 +48,7 @@ class Walker(NamedTuple):
     numbers: Int[Array, " n *w"]
     energy: Float[Array, "*w"]
     kinetic: Float[Array, "*w"] | None = None
-
-
-@runtime_checkable
-class PairPotential(Protocol):
-    """A potential that is a sum over pairs and says so: moving one atom then costs one row."""
-
-    def pair_energy(self, squared: Float[Array, "*pairs"]) -> Float[Array, "*pairs"]:
-        """Energies of pairs at these squared distances, truncation included."""
-        ...
+    densities: tuple[Float[Array, " n *w"], ...] | None = None
 
 
 class System(eqx.Module):
@@ -115,7 +116,12 @@ class System(eqx.Module):
         return value
 
     def energy(self, walker: Walker) -> tuple[Float[Array, "*w"], Int[Array, "*w"]]:
-        """Energies of the walkers where they stand, and the neighbour slots that took.
+        """Energies of the walkers where they stand, and the neighbour slots that took."""
+        evaluated, needed = self.evaluated(walker)
+        return evaluated.energy, needed
+
+    def evaluated(self, walker: Walker) -> tuple[Walker, Int[Array, "*w"]]:
+        """Give the walkers their energies, and densities; the neighbour slots that took.
 
         Sums over pairs need no lists of neighbours.
         """
@@ -128,7 +134,8 @@ class System(eqx.Module):
             energy = self.potential.energy(configuration, neighbours)
             return _answered(neighbours, energy)
 
-        return _for_each(one, walker)
+        energy, needed = _for_each(one, walker)
+        return walker._replace(energy=energy), needed
 
     def energy_gradient(
         self, walker: Walker
@@ -146,79 +153,77 @@ class System(eqx.Module):
 
         return _for_each(one, walker)
 
-    def energy_after(
-        self, walker: Walker, moved: Walker, atom: Int[Array, ""]
-    ) -> Float[Array, "*w"]:
-        """Energies once one atom has moved, where they are sums over pairs.
+    def evaluated_after(self, walker: Walker, moved: Walker, atom: Int[Array, ""]) -> Walker:
+        """Give walkers their energies once one atom has moved, where these are sums over pairs.
 
         Only what changes is summed: its rounding error is that of energies as large as
         the contour, and the walk ends with a sum over all pairs.
         """
-        difference = self._row(walker, moved.positions[atom], atom) - self._row(
-            walker, walker.positions[atom], atom
-        )
-        return walker.energy + difference
+        places = jnp.stack((walker.positions[atom], moved.positions[atom]))
+        rows = self._rows(walker, places, atom)
+        changes = [row[1] - row[0] for row in rows]
+        if self.has_densities:
+            densities = tuple(
+                (old - new if odd else old + new).at[atom].add(jnp.sum(new, axis=0))
+                for old, new, odd in zip(
+                    walker.densities, changes, self.potential.odd_densities, strict=True
+                )
+            )
+            return self._in_densities(moved, densities)
+        return moved._replace(energy=walker.energy + jnp.sum(changes[0], axis=0))
 
     @property
     def sums_pairs(self) -> bool:
         """Whether one atom's move costs one row of pairs."""
-        return isinstance(self.potential, PairPotential)
+        return isinstance(self.potential, PairPotential) or self.has_densities
 
-    def _sum_of_pairs(self, walker: Walker) -> Float[Array, "*w"]:
-        """Half of all rows, and the pairs of every atom with its own images."""
+    @property
+    def has_densities(self) -> bool:
+        """Whether the energy is a function of sums over pairs, which a walk keeps."""
+        return isinstance(self.potential, DensityPotential)
 
-        def add(total: Array, atom: Array) -> tuple[Array, None]:
-            return total + self._row(walker, walker.positions[atom], atom), None
+    def _sum_of_pairs(self, walker: Walker) -> Walker:
+        """All rows, and the pairs of every atom with its own images."""
+
+        def total(_: None, atom: Array) -> tuple[None, Terms]:
+            rows = self._rows(walker, walker.positions[atom][None], atom)
+            return None, tuple(jnp.sum(each[0], axis=0) for each in rows)
+
+        atoms = jnp.arange(self.atoms, dtype=jnp.int32)
+        _, rows = jax.lax.scan(total, None, atoms)
+        images = own_images(self._pair_terms, self._lattice, walker.cell)
+        sums = tuple(row + image for row, image in zip(rows, images, strict=True))
+        if self.has_densities:
+            return self._in_densities(walker, sums)
 
         def without_pairs(walker: Walker) -> Float[Array, ""]:
             return self.potential.energy(self.configuration(walker), _nobody(self.atoms))
 
-        atoms = jnp.arange(self.atoms, dtype=jnp.int32)
-        rows, _ = jax.lax.scan(add, jnp.zeros_like(walker.energy), atoms)
-        images = self.atoms * self._own_images(walker.cell)
         # A potential may add what is no pair: the mean of those beyond its cutoff.
-        return 0.5 * (rows + images) + _for_each(without_pairs, walker)
+        rest = _for_each(without_pairs, walker)
+        return walker._replace(energy=0.5 * jnp.sum(sums[0], axis=0) + rest)
 
-    def _own_images(self, cell: Float[Array, "3 3 *w"]) -> Float[Array, "*w"]:
-        """Energies of the pairs of an atom with its images."""
-        if not any(self.pbc):
-            return jnp.zeros(cell.shape[2:], jnp.float64)
-        shifts = self._images()
-        itself = jnp.all(shifts == 0.0, axis=1)[:, None]
-        every = jnp.broadcast_to(shifts[..., None], (*shifts.shape, *cell.shape[2:]))
-        return self._pairs(to_cartesian(every, cell), itself)
+    def _in_densities(self, walker: Walker, densities: Terms) -> Walker:
+        energy = jnp.sum(self.potential.density_energy(densities), axis=0)
+        return walker._replace(energy=energy, densities=densities)
 
-    def _images(self) -> Float[Array, "images 3"]:
-        """Lattice translations to the images looked at, the atom itself among them."""
-        ranges = (range(-k, k + 1) for k in self.finder.images)
-        return jnp.asarray(list(product(*ranges)), jnp.float64)
+    def _rows(
+        self, walker: Walker, places: Float[Array, "places 3 *w"], atom: Int[Array, ""]
+    ) -> Terms:
+        """Terms of an atom at some places with all others and their images: (places, n, w) each."""
+        hidden = jnp.arange(self.atoms, dtype=jnp.int32) == atom
+        vectors = walker.positions - places[:, None]
+        return row(self._pair_terms, self._lattice, vectors, walker.cell, hidden=hidden)
 
-    def _row(
-        self, walker: Walker, place: Float[Array, " 3 *w"], atom: Int[Array, ""]
-    ) -> Float[Array, "*w"]:
-        """Energies of the pairs of an atom at some place with all others and their images."""
-        itself = (jnp.arange(self.atoms, dtype=jnp.int32) == atom)[:, None]
-        vectors = walker.positions - place
-        if not any(self.pbc):
-            return self._pairs(vectors, itself)
-        fractional = to_fractional(vectors, walker.cell)
-        nearest = jnp.where(jnp.asarray(self.pbc)[:, None], jnp.round(fractional), 0.0)
-        vectors = vectors - to_cartesian(nearest, walker.cell)
-        images = self._images()[..., None]
-        shifts = jnp.broadcast_to(images, (*images.shape[:-1], *walker.energy.shape))
+    def _pair_terms(self, x: Array, y: Array, z: Array) -> Terms:
+        if self.has_densities:
+            return self.potential.pair_densities(x, y, z)
+        return (self.potential.pair_energy(x * x + y * y + z * z),)
 
-        def add(total: Array, shift: Array) -> tuple[Array, None]:
-            return total + self._pairs(vectors + shift, itself), None
-
-        every = to_cartesian(shifts, walker.cell)
-        return jax.lax.scan(add, jnp.zeros_like(walker.energy), every)[0]
-
-    def _pairs(
-        self, vectors: Float[Array, "n 3 *w"], itself: Bool[Array, "n 1"]
-    ) -> Float[Array, "*w"]:
-        squared = length_squared(vectors, axis=1)
-        pairs = self.potential.pair_energy(jnp.where(itself, 1.0, squared))
-        return jnp.sum(jnp.where(itself, 0.0, pairs), axis=0)
+    @property
+    def _lattice(self) -> Lattice:
+        images = self.finder.images if any(self.pbc) else (0, 0, 0)
+        return Lattice(self.pbc, images, float(self.potential.cutoff))
 
     def holds_atoms(self, walker: Walker) -> Bool[Array, "*w"]:
         """Whether the mobile atoms are within the container."""

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
@@ -83,6 +84,49 @@ class StillingerWeber(Potential):
             vectors * inverse[..., None], decay, inside
         )
         return jnp.sum(per_atom.astype(jnp.float64))
+
+    @property
+    def odd_densities(self) -> tuple[bool, ...]:
+        """Of `pair_densities`: the three first moments change sign."""
+        return (False, *(True,) * 3, *(False,) * 6)
+
+    def pair_densities(
+        self, x: Float[Array, "*pairs"], y: Float[Array, "*pairs"], z: Float[Array, "*pairs"]
+    ) -> tuple[Float[Array, "*pairs"], ...]:
+        """Give what a pair adds to the sums of an atom that its energy is a function of.
+
+        Its share of the pair energy, less the triplet of a neighbour with itself; then g u and
+        g uu (xx, yy, zz, yz, zx, xy), of which sum g is the trace. For a walk that moves one atom
+        at a time: only a row of pairs changes.
+        """
+        x, y, z = (component.astype(self.epsilon.dtype) for component in (x, y, z))
+        squared = x * x + y * y + z * z
+        inside = squared < (self.cutoff * (1.0 - 1e-3)) ** 2
+        inverse = 1.0 / jnp.sqrt(jnp.where(inside, squared, 1.0))
+        distance = jnp.where(inside, squared * inverse, 0.5 * self.cutoff)
+        decay = self.sigma / (distance - self.cutoff)
+        weight = jnp.where(inside, jnp.exp(self.gamma * decay), 0.0)
+        # Roots and exponentials once, not once for each of the ten sums.
+        inverse, weight, fall = jax.lax.optimization_barrier((inverse, weight, jnp.exp(decay)))
+        ratio = (self.sigma * inverse) ** 2
+        pair = self.a_pair * (self.b_pair * ratio * ratio - 1.0) * fall
+        same = self.lambda_ * (4.0 / 3.0) ** 2 * weight * weight
+        own = 0.5 * self.epsilon * (jnp.where(inside, pair, 0.0) - same)
+        a, b, c = x * inverse, y * inverse, z * inverse
+        u, v, w = weight * a, weight * b, weight * c
+        densities = (own, u, v, w, u * a, v * b, w * c, v * c, w * a, u * b)
+        return tuple(density.astype(jnp.float64) for density in densities)
+
+    def density_energy(
+        self, densities: tuple[Float[Array, "*atoms"], ...]
+    ) -> Float[Array, "*atoms"]:
+        """Energies of atoms with these sums."""
+        own, x, y, z, xx, yy, zz, yz, zx, xy = densities
+        zeroth = xx + yy + zz
+        first = x * x + y * y + z * z
+        second = xx * xx + yy * yy + zz * zz + 2.0 * (yz * yz + zx * zx + xy * xy)
+        both_orders = second + (2.0 / 3.0) * first + (1.0 / 9.0) * zeroth * zeroth
+        return own + (0.5 * self.lambda_ * self.epsilon).astype(jnp.float64) * both_orders
 
     def _pairs(
         self, inverse: Float[Array, "n m"], decay: Float[Array, "n m"], inside: Array
