@@ -6,6 +6,7 @@ from ase.build import diamond100
 
 from thermosearch.report.figures.search import (
     environment_figures,
+    final_energy_figures,
     height_figure,
     population_figures,
     success_figures,
@@ -26,6 +27,16 @@ def test_success_names_every_engine() -> None:
     assert "basin hopping" in figure
     assert "2 seeds" in figure
     assert success_figures({}) == []
+
+
+def test_final_energies_leave_out_seeds_that_ended_in_nothing() -> None:
+    ended = {"cma": {"final_energy": np.array([-3.0, np.nan, -4.5])}}
+    told = {"final_energies/unit": "eV", "final_energies/level": -4.0}
+    (figure,) = final_energy_figures(ended, told)
+    assert "final energy (eV)" in figure
+    assert "CMA-ES" in figure
+    assert final_energy_figures({"cma": {"final_energy": np.array([np.nan])}}, told) == []
+    assert final_energy_figures({"cma": {"calls": np.zeros(1)}}, {}) == []
 
 
 def test_population_survives_generations_without_any_accepted() -> None:

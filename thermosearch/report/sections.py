@@ -29,6 +29,7 @@ from thermosearch.report.figures.phases import (
 )
 from thermosearch.report.figures.search import (
     environment_figures,
+    final_energy_figures,
     height_figure,
     population_figures,
     success_figures,
@@ -100,9 +101,10 @@ def convergence(run: Run) -> Section:
 
 
 def success(run: Run) -> Section:
-    """Share of the seeds that have succeeded against calls, engine by engine."""
+    """Share of the seeds that have succeeded against calls, and where seeds ended."""
     missing = "The run holds no first hits."
-    return Section("success", "Success", _gallery(success_figures(run.success), missing))
+    figures = success_figures(run.success) + final_energy_figures(run.success, run.annotations)
+    return Section("success", "Success", _gallery(figures, missing))
 
 
 def population(run: Run) -> Section:

@@ -47,16 +47,29 @@ def convergence_curves(
     return arrays
 
 
-def success_curves(hits: dict[str, FirstHits]) -> Arrays:
-    """Return the distribution of first hits of every engine, with its band."""
-    return {
+def success_curves(hits: dict[str, FirstHits], level: float, unit: str) -> Arrays:
+    """Return the distribution of first hits of every engine, its band, and where seeds ended.
+
+    Parameters
+    ----------
+    hits : dict of str to FirstHits
+        By engine.
+    level : float
+        Energy at or below which a seed has succeeded.
+    unit : str
+        Of energies.
+    """
+    told = {"final_energies/level": np.array(level), "final_energies/unit": np.array(unit)}
+    return told | {
         f"success/{engine}/{name}": array
         for engine, each in hits.items()
         for name, array in (
             *success_curve(each)._asdict().items(),
             ("first_hit_calls", each.calls),
             ("first_hit", each.hit),
+            ("final_energy", each.energies),
         )
+        if array is not None
     }
 
 

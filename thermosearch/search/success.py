@@ -20,10 +20,13 @@ class FirstHits(NamedTuple):
     calls : (n,) int64
         Executed energy+force calls up to the first hit, or all of them (censored).
     hit : (n,) bool
+    energies : (n,) float64 or None
+        Of each seed's lowest structure, fully relaxed; NaN for a seed without any.
     """
 
     calls: Int[np.ndarray, " n"]
     hit: Bool[np.ndarray, " n"]
+    energies: Float[np.ndarray, " n"] | None = None
 
 
 class SuccessCurve(NamedTuple):
@@ -60,21 +63,23 @@ def first_hits(
     last generation bring to the level counts with those calls too. Hits beyond the budget are
     none: the seed is censored there.
     """
-    calls, hit = [], []
+    calls, hit, energies = [], [], []
     for k, seed in enumerate(seeds):
         if seed.engine_name != engine:
             continue
         spent, found = seed.calls + minima.calls[k], False
+        ended = minima.of_seeds[k]
         reached = np.flatnonzero(seed.history.lowest() <= level)
         if len(reached):
             spent, found = int(seed.history.cumulative_calls()[reached[0]]), True
-        elif (ended := minima.of_seeds[k]) is not None:
+        elif ended is not None:
             found = ended.energy <= level
         if budget is not None and spent > budget:
             spent, found = budget, False
         calls.append(spent)
         hit.append(found)
-    return FirstHits(np.array(calls, np.int64), np.array(hit, bool))
+        energies.append(np.nan if ended is None else ended.energy)
+    return FirstHits(np.array(calls, np.int64), np.array(hit, bool), np.array(energies))
 
 
 def success_curve(hits: FirstHits, confidence: float = CONFIDENCE) -> SuccessCurve:

@@ -14,12 +14,13 @@ from thermosearch.search.problem import Problem
 from thermosearch.search.quantities import (
     dimer_quantities,
     energy_quantities,
+    energy_unit,
     success_quantities,
     surface_quantities,
 )
 from thermosearch.search.seed import SeedSearch
 from thermosearch.search.study import SearchStudy
-from thermosearch.search.success import FirstHits, first_hits
+from thermosearch.search.success import first_hits
 
 REJECTED_SHARE = 0.25
 """Share of rejected individuals worth a warning."""
@@ -48,7 +49,11 @@ def summarise(
     frames = frames_of(problem, minima, slabs)
     if context.communicator.rank == 0:
         write_frames(frames, context)
-    hits = _hits(study, seeds, minima)
+    level = _level(study, minima)
+    hits = {
+        engine: first_hits(seeds, minima, level, engine, study.method.budget)
+        for engine in study.method.engines
+    }
     spent = [*(seed.calls for seed in seeds), *minima.calls, *(slab.calls for slab in slabs)]
     quantities = energy_quantities(problem, minima)
     if problem.founder.is_slab:
@@ -69,20 +74,18 @@ def summarise(
         ],
         evaluations=sum(spent),
         arrays=convergence_curves(problem, seeds, slabs[0].reference)
-        | success_curves(hits)
+        | success_curves(hits, level, energy_unit(problem))
         | known
         | study.potential.parity(),
         warnings=_warnings(seeds, minima, slabs),
     )
 
 
-def _hits(study: SearchStudy, seeds: list[SeedSearch], minima: Minima) -> dict[str, FirstHits]:
-    method = study.method
-    target = method.target if method.target is not None else minima.archive.minima[0].energy
-    level = target + method.success
-    return {
-        engine: first_hits(seeds, minima, level, engine, method.budget) for engine in method.engines
-    }
+def _level(study: SearchStudy, minima: Minima) -> float:
+    """Energy at or below which a seed has succeeded."""
+    target = study.method.target
+    lowest = minima.archive.minima[0].energy if target is None else target
+    return lowest + study.method.success
 
 
 def _warnings(seeds: list[SeedSearch], minima: Minima, slabs: list[RelaxedSlab]) -> list[str]:

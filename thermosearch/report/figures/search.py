@@ -68,6 +68,45 @@ def success_figures(success: Mapping[str, Arrays]) -> list[Markup]:
     ]
 
 
+def final_energy_figures(
+    success: Mapping[str, Arrays], annotations: Mapping[str, str | float]
+) -> list[Markup]:
+    """Distribution of the energies in which the seeds of every engine ended.
+
+    Parameters
+    ----------
+    success : mapping of str to arrays
+        `final_energy`, (seeds,), NaN for a seed that ended in nothing, by engine.
+    annotations : mapping
+        `final_energies/unit`, and `final_energies/level`: at or below it a seed has succeeded.
+    """
+    ended = {name: each["final_energy"] for name, each in success.items() if "final_energy" in each}
+    ended = {name: each for name, each in ended.items() if np.isfinite(each).any()}
+    if not ended:
+        return []
+    figure, axes = new_axes()
+    for colour, (name, energies) in zip(_colours(len(ended)), ended.items(), strict=True):
+        ordered = np.sort(energies[np.isfinite(energies)])
+        share = np.arange(1, len(ordered) + 1) / len(energies)
+        axes.step(ordered, share, where="post", color=colour, alpha=0.5)
+        axes.plot(ordered, share, "o", color=colour, markersize=4, label=_name(name))
+    level = annotations.get("final_energies/level")
+    if level is not None:
+        axes.axvline(float(level), color=MUTED, linestyle="--", linewidth=1.0)
+    axes.set_ylim(0.0, 1.04)
+    axes.set_xlabel(f"final energy ({unit(str(annotations.get('final_energies/unit', 'eV')))})")
+    axes.set_ylabel("share of seeds that ended as low")
+    add_legend(axes, columns=len(ended), loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    return [
+        to_markup(
+            figure,
+            "Share of the seeds of each engine that ended at or below an energy.",
+            "Energies in which the seeds ended, fully relaxed, lowest first; a seed left of the "
+            "dashed line has succeeded.",
+        )
+    ]
+
+
 def population_figures(
     series: Mapping[str, Arrays], annotations: Mapping[str, str | float]
 ) -> list[Markup]:
