@@ -1,8 +1,8 @@
 """Batched relaxation beside ASE's optimisers on the same potential, and beside bare calls.
 
-Stillinger-Weber silicon, rattled crystals, converged to 0.01 eV/A. Every optimiser does the
-same work: the same starts, the same tolerance; ASE calls the same compiled potential through
-`to_calculator`. Times are processor times, the best of three, compilation apart.
+Rattled silicon crystals, converged to 0.01 eV/A, Stillinger-Weber or a shipped model (`--model`).
+Every optimiser does the same work: the same starts, the same tolerance; ASE calls the same compiled
+potential through `to_calculator`. Times are processor times, the best of three, compilation apart.
 """
 
 import argparse
@@ -20,34 +20,38 @@ from thermosearch.configuration import Configuration, from_ase, to_ase
 from thermosearch.potentials.ase_bridge import to_calculator
 from thermosearch.potentials.interface import Neighbours, Potential, energy_forces
 from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.potentials.registry import load_potential
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.relax.fire import Fire
 from thermosearch.relax.lbfgs import Lbfgs
 from thermosearch.relax.minimise import minimise
-
-CALLS = 2000
 
 
 def main() -> None:
     """Print one line a size and optimiser."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--structures", type=int, default=8)
-    structures = parser.parse_args().structures
-    potential = StillingerWeber()
+    parser.add_argument("--model", help="shipped model or file of one")
+    parser.add_argument("--calls", type=int, default=2000, help="bare calls that are timed")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    structures, best = options.structures, partial(_best, repeats=options.repeats)
+    potential = load_potential(options.model) if options.model else StillingerWeber()
     print("atoms  optimiser  ours ms  calls  us/call  bare us/call  overhead  ASE ms  calls  ratio")
     for repeat in ((1, 1, 1), (2, 2, 2), (17, 1, 1)):
         starts = [_rattled(repeat, seed) for seed in range(structures)]
-        bare = _bare_call(potential, starts[0])
+        bare = _bare_call(potential, starts[0], options.calls)
         for name, method, optimiser in (("FIRE", Fire(), FIRE), ("L-BFGS", Lbfgs(), LBFGS)):
-            ours, relaxed = _best(partial(minimise, potential, starts, method=method))
+            ours, relaxed = best(partial(minimise, potential, starts, method=method))
             assert all(one.converged for one in relaxed)
             calls = sum(one.executed for one in relaxed)
-            theirs, steps = _best(partial(_with_ase, potential, starts, optimiser))
+            theirs, steps = best(partial(_with_ase, potential, starts, optimiser))
             per_call = ours / calls
             print(
                 f"{len(starts[0].numbers):5d}  {name:9s}  {ours * 1e3:7.1f}  {calls:5d}"
                 f"  {per_call * 1e6:7.1f}  {bare * 1e6:12.1f}  {per_call / bare - 1.0:8.0%}"
-                f"  {theirs * 1e3:6.0f}  {steps:5d}  {theirs / ours:5.1f}"
+                f"  {theirs * 1e3:6.0f}  {steps:5d}  {theirs / ours:5.1f}",
+                flush=True,
             )
 
 
@@ -68,7 +72,7 @@ def _with_ase(potential: Potential, starts: list[Configuration], optimiser: type
     return calls
 
 
-def _bare_call(potential: Potential, start: Configuration) -> float:
+def _bare_call(potential: Potential, start: Configuration, calls: int) -> float:
     """Seconds of one energy-and-force call in a compiled loop, the list given."""
 
     @eqx.filter_jit
@@ -79,18 +83,18 @@ def _bare_call(potential: Potential, start: Configuration) -> float:
             ).forces
             return positions + 1e-9 * forces
 
-        return jax.lax.fori_loop(0, CALLS, body, start.positions)
+        return jax.lax.fori_loop(0, calls, body, start.positions)
 
     start = jax.tree.map(jax.numpy.asarray, start)
     neighbours = host_neighbours(jax.tree.map(np.asarray, start), 1.15 * potential.cutoff)
     seconds, _ = _best(lambda: many(potential, start, neighbours).block_until_ready())
-    return seconds / CALLS
+    return seconds / calls
 
 
-def _best(work: Callable) -> tuple[float, object]:
+def _best(work: Callable, repeats: int = 3) -> tuple[float, object]:
     result = work()
     times = []
-    for _ in range(3):
+    for _ in range(repeats):
         begin = time.process_time()
         result = work()
         times.append(time.process_time() - begin)

@@ -1,19 +1,24 @@
-"""GPAW on a slab: single points over a socket, and scanning tunnelling pictures.
+"""GPAW on a slab: single points, also over a socket, and scanning tunnelling pictures.
 
     PYTHON scripts/gpaw_slab.py socket SLAB.extxyz NAME
+    PYTHON scripts/gpaw_slab.py single SLAB.extxyz OUT.json --layers 6 --points 6 6
     PYTHON scripts/gpaw_slab.py stm SLAB.extxyz OUT.npz [--bias -1.5 1.5] [--height 3.0]
 
 PYTHON is the one GPAW is installed for (Debian: packages gpaw and gpaw-data, /usr/bin/python3);
 nothing of this package is imported. `socket` serves energies and forces to
 `ase.calculators.socketio.SocketIOCalculator(unixsocket=NAME)`, which the package takes like any
-ASE calculator. `stm` writes Tersoff-Hamann heights (`ase.dft.stm`) at the constant current found
-`height` above the topmost atom, one picture a bias (V; below 0 filled states).
+ASE calculator. `single` takes the uppermost layers of a silicon slab as they stand, puts hydrogen
+(1.48 A) where bonds to the layer below were cut, and writes energy and forces. `stm` writes
+Tersoff-Hamann heights (`ase.dft.stm`) at the constant current found `height` above the topmost
+atom, one picture a bias (V; below 0 filled states).
 
 PBE, LCAO with GPAW's dzp basis, grid 0.22 A, 0.05 eV Fermi-Dirac smearing, dipole correction,
-k points 0.4 1/A apart.
+k points 0.4 1/A apart unless `--points` gives their numbers (centred on gamma).
 """
 
 import argparse
+import json
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -25,37 +30,87 @@ from gpaw import GPAW, FermiDirac
 SPACING = 0.4
 """Of the k points, 1/A, 2 pi included."""
 
+BOND, HYDROGEN, VACUUM = 2.8, 1.48, 5.0
+"""Silicon atoms nearer than this are bound; to hydrogen; above and below, A."""
+
 
 def main() -> None:
     """Serve, or take pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("socket", "stm"))
+    parser.add_argument("what", choices=("socket", "single", "stm"))
     parser.add_argument("slab")
     parser.add_argument("name")
     parser.add_argument("--bias", type=float, nargs="+", default=[-1.5, 1.5])
     parser.add_argument("--height", type=float, default=3.0)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--cell", type=float, nargs=4, help="smaller cell, in vectors of the slab")
+    parser.add_argument("--points", type=int, nargs=2)
     options = parser.parse_args()
     atoms = ase.io.read(options.slab)
     atoms.pbc = (True, True, False)
-    atoms.calc = calculator(atoms)
+    if options.what == "single":
+        smaller = in_cell(atoms, np.reshape(options.cell, (2, 2))) if options.cell else atoms
+        atoms = with_hydrogen_below(smaller, options.layers)
+    atoms.calc = calculator(atoms, options.points)
     if options.what == "socket":
         SocketClient(unixsocket=options.name).run(atoms, use_stress=False)
         return
-    atoms.get_potential_energy()
+    energy = atoms.get_potential_energy()
+    if options.what == "single":
+        forces = atoms.get_forces().tolist()
+        ase.io.write(Path(options.name).with_suffix(".extxyz"), atoms)
+        Path(options.name).write_text(json.dumps({"energy": energy, "forces": forces}))
+        return
     pictures = {f"heights_{bias:g}": heights(atoms, bias, options.height) for bias in options.bias}
     np.savez(options.name, cell=atoms.cell[:2, :2], positions=atoms.positions, **pictures)
 
 
-def calculator(atoms: Atoms) -> GPAW:
+def in_cell(slab: Atoms, vectors: np.ndarray) -> Atoms:
+    """Return one smaller cell of a slab that repeats by these vectors, in units of its own."""
+    atoms = slab.copy()
+    atoms.set_cell([*(vectors @ slab.cell[:2]), slab.cell[2]])
+    atoms.wrap()
+    distances = atoms.get_all_distances(mic=True)
+    first = np.argmax(distances < 0.3, axis=1)
+    atoms = atoms[first == np.arange(len(atoms))]
+    if len(atoms) != round(abs(np.linalg.det(vectors)) * len(slab)):
+        raise SystemExit(f"--cell: the slab does not repeat so: {len(atoms)} atoms are left")
+    return atoms
+
+
+def with_hydrogen_below(slab: Atoms, layers: int) -> Atoms:
+    """Return the uppermost layers, hydrogen in place of what they were bound to below."""
+    order = np.argsort(-slab.positions[:, 2])
+    # The frozen bottom layers of a search lie in planes; every layer has as many atoms.
+    per_layer = int(np.sum(slab.positions[:, 2] < slab.positions[:, 2].min() + 0.1))
+    kept = np.sort(order[: layers * per_layer])
+    below = order[layers * per_layer : (layers + 1) * per_layer]
+    bottom = order[(layers - 1) * per_layer : layers * per_layer]
+    atoms = slab[kept]
+    atoms = Atoms(atoms.symbols, atoms.positions, cell=slab.cell, pbc=slab.pbc)
+    for atom in bottom:
+        bonds = slab.get_distances(atom, below, mic=True, vector=True)
+        bound = bonds[np.linalg.norm(bonds, axis=1) < BOND]
+        if len(bound) != 2:
+            raise SystemExit(f"{len(bound)} bonds down from atom {atom}: two were expected")
+        for bond in bound:
+            place = slab.positions[atom] + HYDROGEN * bond / np.linalg.norm(bond)
+            atoms += Atoms("H", [place])
+    atoms.center(vacuum=VACUUM, axis=2)
+    return atoms
+
+
+def calculator(atoms: Atoms, points: list[int] | None = None) -> GPAW:
     """Settings of the file's docstring."""
     reciprocal = 2.0 * np.pi * np.linalg.norm(atoms.cell.reciprocal()[:2], axis=1)
-    points = np.maximum(np.ceil(reciprocal / SPACING), 1).astype(int)
+    if points is None:
+        points = np.maximum(np.ceil(reciprocal / SPACING), 1).astype(int)
     return GPAW(
         mode="lcao",
         basis="dzp",
         xc="PBE",
         h=0.22,
-        kpts=(*points, 1),
+        kpts={"size": (*points, 1), "gamma": True},
         occupations=FermiDirac(0.05),
         poissonsolver={"dipolelayer": "xy"},
         symmetry={"point_group": False},
