@@ -12,8 +12,8 @@ ASE calculator. `single` takes the uppermost layers of a silicon slab as they st
 Tersoff-Hamann heights (`ase.dft.stm`) at the constant current found `height` above the topmost
 atom, one picture a bias (V; below 0 filled states).
 
-PBE, LCAO with GPAW's dzp basis, grid 0.22 A, 0.05 eV Fermi-Dirac smearing, dipole correction,
-k points 0.4 1/A apart unless `--points` gives their numbers (centred on gamma).
+PBE, LCAO with GPAW's dzp basis, grid 0.22 A (`--grid`), 0.05 eV Fermi-Dirac smearing, dipole
+correction, k points 0.4 1/A apart or as many as `--points` says, centred on gamma.
 """
 
 import argparse
@@ -45,13 +45,15 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--cell", type=float, nargs=4, help="smaller cell, in vectors of the slab")
     parser.add_argument("--points", type=int, nargs=2)
+    parser.add_argument("--grid", type=float, default=0.22, help="A")
+    parser.add_argument("--log", help="GPAW's own output")
     options = parser.parse_args()
     atoms = ase.io.read(options.slab)
     atoms.pbc = (True, True, False)
     if options.what == "single":
         smaller = in_cell(atoms, np.reshape(options.cell, (2, 2))) if options.cell else atoms
         atoms = with_hydrogen_below(smaller, options.layers)
-    atoms.calc = calculator(atoms, options.points)
+    atoms.calc = calculator(atoms, options.points, options.grid, options.log)
     if options.what == "socket":
         SocketClient(unixsocket=options.name).run(atoms, use_stress=False)
         return
@@ -100,7 +102,9 @@ def with_hydrogen_below(slab: Atoms, layers: int) -> Atoms:
     return atoms
 
 
-def calculator(atoms: Atoms, points: list[int] | None = None) -> GPAW:
+def calculator(
+    atoms: Atoms, points: list[int] | None = None, grid: float = 0.22, log: str | None = None
+) -> GPAW:
     """Settings of the file's docstring."""
     reciprocal = 2.0 * np.pi * np.linalg.norm(atoms.cell.reciprocal()[:2], axis=1)
     if points is None:
@@ -109,12 +113,12 @@ def calculator(atoms: Atoms, points: list[int] | None = None) -> GPAW:
         mode="lcao",
         basis="dzp",
         xc="PBE",
-        h=0.22,
+        h=grid,
         kpts={"size": (*points, 1), "gamma": True},
         occupations=FermiDirac(0.05),
         poissonsolver={"dipolelayer": "xy"},
         symmetry={"point_group": False},
-        txt=None,
+        txt=log,
     )
 
 
