@@ -6,6 +6,7 @@ from typing import Any
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SCIENTIFIC_BELOW, SCIENTIFIC_FROM = -4, 7
+CONDITION_DIGITS = 5
 UNIT_NAMES = {"A": "Å", "deg": "°", "degree": "°", "degrees": "°", "us": "µs"}
 ACRONYMS = {"mae": "MAE", "rmse": "RMSE", "cma": "CMA", "dft": "DFT"}
 # Suffixes of keys such as `surface_energy_J_per_m2`, longest first where one ends another.
@@ -88,10 +89,13 @@ def conditions(values: dict[str, Any]) -> str:
     parts = []
     for key, value in values.items():
         name, suffix = key_and_unit(str(key))
+        name = name.replace("_", " ")
         if isinstance(value, bool) or not isinstance(value, int | float):
-            parts.append(f"{name.replace('_', ' ')}: {value}")
+            parts.append(f"{name}: {value}")
         else:
-            parts.append(f"{name} = {with_unit(f'{value:g}', suffix)}")
+            # A line breaks between conditions, not within one.
+            number = with_unit(_plain(value, CONDITION_DIGITS), suffix)
+            parts.append(f"{name} = {number}".replace(" ", "\u00a0"))
     return ", ".join(parts)
 
 
