@@ -1,12 +1,19 @@
 """Cost of an effective harmonic free energy, alone and beside phonopy's MLPSSCHA.
 
-    python scripts/benchmark_harmonic.py                   # the shipped silicon model, 64 atoms
-    python scripts/benchmark_harmonic.py --analytic stillinger_weber --repeats 40
+    python scripts/benchmark_harmonic.py           # silicon's model and Stillinger-Weber, 64 atoms
+    python scripts/benchmark_harmonic.py --potentials stillinger_weber --repeats 40
 
 Both codes drive the same potential, in the same supercell, from the same harmonic force constants,
-at fixed cell with Bose statistics. The true error is the root mean square of independent runs about
-a long run of our own (whose own error is printed); evaluations count every displaced supercell.
+at fixed cell with Bose statistics, on one thread. The true error is the root mean square of
+independent runs about a long run of our own (whose own error is printed); evaluations count every
+displaced supercell. What MLPSSCHA would need for our true error follows from the scatter of its
+runs, as errors fall with the root of the evaluations; its interval from the two variances' F.
 """
+
+import os
+
+# BLAS reads it when it is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import time
@@ -20,6 +27,7 @@ from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 from phonopy.interface.mlp import PhonopyMLP
 from phonopy.sscha.core import MLPSSCHA
 from phonopy.structure.atoms import PhonopyAtoms
+from scipy.stats import f as variance_ratio
 
 from thermosearch.harmonic.crystal import (
     Crystal,
@@ -71,21 +79,29 @@ class Bench(NamedTuple):
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--analytic", help="analytic potential instead of the silicon model")
+    parser.add_argument("--potentials", nargs="+", default=["silicon", "stillinger_weber"])
     parser.add_argument("--temperatures", type=float, nargs="+", default=[300.0, 1000.0])
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--error", type=float, default=1e-4, help="eV per atom")
     parser.add_argument("--snapshots", type=int, default=100, help="of MLPSSCHA, an iteration")
     parser.add_argument("--iterations", type=int, default=3, help="of MLPSSCHA")
+    parser.add_argument("--exact", type=float, default=10.0, help="times, of the long run")
     options = parser.parse_args()
-    chosen = {"analytic": options.analytic} if options.analytic else {"model": "silicon"}
-    potential = PotentialSection(**chosen).build("float64")
+    for name in options.potentials:
+        drive(name, options)
+
+
+def drive(name: str, options: argparse.Namespace) -> None:
+    """Print the cost of both codes on one potential: a shipped model, or an analytic one."""
+    kind = "analytic" if name == "stillinger_weber" else "model"
+    potential = PotentialSection(**{kind: name}).build("float64")
     crystal = make_crystal(bulk("Si", cubic=True, a=5.431), (2, 2, 2))
     start = prepare(crystal, lambda each: evaluate_all(potential, each, RANKS), cell=False)
     harmonic = effective_crystal(crystal, start.force_constants, start.static)
     # Compilations are not part of any time below.
     evaluate(potential, Request(crystal.supercell, np.array(crystal.supercell.positions)[None]))
     bench = Bench(potential, crystal, start.elastic, harmonic, options)
+    print(name)
     for kelvin in options.temperatures:
         compare(bench, kelvin)
 
@@ -94,9 +110,10 @@ def compare(bench: Bench, kelvin: float) -> None:
     """Print the cost of both codes at one temperature."""
     potential, crystal, elastic, harmonic, options = bench
     scale = 1e3 / crystal.atoms
-    long = run(potential, problem(crystal, elastic, kelvin, 999, options.error / 10.0), harmonic)[0]
-    truth = long.result.free_energy * scale
-    print(f"{kelvin:g} K: F = {truth:.4f} +- {long.result.free_energy_error * scale:.4f} meV/atom")
+    exact = problem(crystal, elastic, kelvin, 999, options.error / options.exact)
+    long = run(potential, exact, harmonic)[0].result
+    truth, uncertain = long.free_energy * scale, long.free_energy_error * scale
+    print(f"  {kelvin:g} K: F = {truth:.4f} +- {uncertain:.4f} meV/atom", flush=True)
     ours, spent, times, overheads, errors = [], [], [], [], []
     for seed in range(options.repeats):
         point = problem(crystal, elastic, kelvin, seed, options.error)
@@ -108,9 +125,10 @@ def compare(bench: Bench, kelvin: float) -> None:
         overheads.append(total / inside - 1.0)
     true_error = rms(ours)
     print(
-        f"  thermosearch: true error {true_error:.4f} (stated {np.mean(errors):.4f}) meV/atom with "
-        f"{np.mean(spent):.0f} evaluations, {np.median(times):.2f} s, overhead "
-        f"{np.median(overheads):.0%} beside the energies"
+        f"    thermosearch: true error {true_error:.4f} (stated {np.mean(errors):.4f}) meV/atom "
+        f"with {np.mean(spent):.0f} evaluations, {np.median(times):.2f} s, overhead "
+        f"{np.median(overheads):.0%} beside the energies",
+        flush=True,
     )
     theirs, count = [], 0
     for seed in range(options.repeats):
@@ -119,9 +137,13 @@ def compare(bench: Bench, kelvin: float) -> None:
     # Their mean may be off by what three iterations leave; only the scatter is held against them.
     other = float(np.std(theirs, ddof=1))
     needed = count * (other / true_error) ** 2
+    runs = options.repeats
+    tails = variance_ratio.ppf([0.975, 0.025], runs - 1, runs)
+    low, high = needed / np.mean(spent) / tails
     print(
-        f"  MLPSSCHA: scatter {other:.4f}, offset {np.mean(theirs):+.4f} meV/atom with {count} "
-        f"evaluations: {needed:.0f} for our true error, {needed / np.mean(spent):.1f} times ours"
+        f"    MLPSSCHA: scatter {other:.4f}, offset {np.mean(theirs):+.4f} meV/atom with {count} "
+        f"evaluations: {needed:.0f} for our true error, {needed / np.mean(spent):.1f} times ours "
+        f"({low:.1f} to {high:.1f}, 95 %)"
     )
 
 
