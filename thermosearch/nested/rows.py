@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array
 from thermosearch.nested.measures import depths, to_cartesian, to_fractional
+from thermosearch.potentials.interface import Potential
 
 Terms = tuple[Array, ...]
 """What is summed over pairs: one array each."""
@@ -51,6 +52,11 @@ class DensityPotential(Protocol):
     def density_energy(self, densities: Terms) -> Float[Array, "*atoms"]:
         """Energies of atoms in these densities."""
         ...
+
+
+def sums_pairs(potential: Potential) -> bool:
+    """Whether one atom's move costs one row of pairs."""
+    return isinstance(potential, PairPotential | DensityPotential)
 
 
 class Lattice(NamedTuple):

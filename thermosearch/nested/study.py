@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from thermosearch.nested.moves.catalogue import MOVES
 from thermosearch.potentials.section import PotentialSection
 from thermosearch.runtime.study import InputFile, RunSection, StrictModel
 
@@ -167,6 +168,12 @@ class SystemSection(StrictModel):
         return any(len(set(numbers)) > 1 for numbers in self.all_numbers)
 
 
+def _move(name: str) -> str:
+    if name not in MOVES:
+        raise ValueError(f"no such move; there are {', '.join(MOVES)}")
+    return name
+
+
 class MoveSection(StrictModel):
     """A move of the walk.
 
@@ -181,17 +188,7 @@ class MoveSection(StrictModel):
         Applications in a round.
     """
 
-    name: Literal[
-        "atom",
-        "all_atoms",
-        "galilean",
-        "hamiltonian",
-        "volume",
-        "shear",
-        "stretch",
-        "swap",
-        "identity",
-    ]
+    name: Annotated[str, AfterValidator(_move)]
     count: PositiveInt = 1
 
 
@@ -334,14 +331,14 @@ class NestedStudy(StrictModel):
     @model_validator(mode="after")
     def _moves_fit(self) -> "NestedStudy":
         names = {move.name for move in self.method.moves or ()}
-        cell_moves = names & {"volume", "shear", "stretch"}
+        cell_moves = sorted(name for name in names if MOVES[name].changes == "cell")
         if cell_moves and self.system.flexible_cell is None:
-            raise ValueError(f"method.moves: {sorted(cell_moves)} need [system.flexible_cell]")
+            raise ValueError(f"method.moves: {cell_moves} need [system.flexible_cell]")
         if "swap" in names and not self.system.has_several_species:
             raise ValueError('method.moves: "swap" needs two species')
         if names and ("identity" in names) != (self.system.chemical_potentials is not None):
             raise ValueError('method.moves: "identity" goes with system.chemical_potentials')
-        if names and not names & {"atom", "all_atoms", "galilean", "hamiltonian"}:
+        if names and all(MOVES[name].changes != "atoms" for name in names):
             raise ValueError("method.moves: none of them moves an atom")
         if names and self.system.flexible_cell is not None and "volume" not in names:
             raise ValueError('method.moves: a flexible cell needs "volume"')

@@ -15,10 +15,10 @@ from thermosearch.nested.measures import Measure
 from thermosearch.nested.rows import (
     DensityPotential,
     Lattice,
-    PairPotential,
     Terms,
     own_images,
     row,
+    sums_pairs,
 )
 from thermosearch.potentials.interface import Neighbours, Potential, energy_forces
 from thermosearch.potentials.neighbours_device import UNANSWERABLE
@@ -143,6 +143,15 @@ class System(eqx.Module):
         """Energies, their gradients (zero on frozen atoms), and the neighbour slots they took."""
         moves = np.zeros((self.atoms, 1), bool)
         moves[self.moving] = True
+        if self.has_densities:
+
+            def total(positions: Array) -> tuple[Array, Array]:
+                energy, _ = self.energy(walker._replace(positions=positions))
+                return jnp.sum(energy), energy
+
+            (_, energy), gradient = jax.value_and_grad(total, has_aux=True)(walker.positions)
+            gradient = jnp.where(moves[..., None], gradient, 0.0)
+            return energy, gradient, jnp.zeros(energy.shape, jnp.int32)
 
         def one(walker: Walker) -> tuple[Float[Array, ""], Float[Array, "n 3"], Int[Array, ""]]:
             configuration = self.configuration(walker)
@@ -175,7 +184,7 @@ class System(eqx.Module):
     @property
     def sums_pairs(self) -> bool:
         """Whether one atom's move costs one row of pairs."""
-        return isinstance(self.potential, PairPotential) or self.has_densities
+        return sums_pairs(self.potential)
 
     @property
     def has_densities(self) -> bool:

@@ -1,6 +1,6 @@
 """Galilean Monte Carlo: straight flight at constant speed, reflected at the contour."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -41,6 +41,8 @@ class GalileanMove(Move):
     (2012), DOI 10.1063/1.3703630). Every step is its own inverse with the velocity reversed, so
     the measure is left as it is.
     """
+
+    uses_forces: ClassVar[bool] = True
 
     flights: int = eqx.field(static=True, default=8)
     name: str = eqx.field(static=True, default="galilean")

@@ -1,6 +1,6 @@
 """Hamiltonian Monte Carlo on the total enthalpy: a trajectory with momenta of the prior."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -50,6 +50,9 @@ class HamiltonianMove(Move):
 
     The contour is on H + K in all moves of a study that has this one; see `nested.momenta`.
     """
+
+    uses_forces: ClassVar[bool] = True
+    samples_momenta: ClassVar[bool] = True
 
     length: int = eqx.field(static=True, default=8)
     name: str = eqx.field(static=True, default="hamiltonian")

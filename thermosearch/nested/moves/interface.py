@@ -1,7 +1,7 @@
 """What a move is: a Markov step that leaves the prior below a contour invariant."""
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -78,6 +78,12 @@ class Move(eqx.Module):
 
     Attributes
     ----------
+    changes : {"atoms", "cell", "species"}
+        What it moves.
+    uses_forces : bool
+        Whether it asks for gradients on the way to a proposal.
+    samples_momenta : bool
+        Whether the momenta are part of the prior with it.
     name : str
         In reports.
     largest : float
@@ -86,6 +92,10 @@ class Move(eqx.Module):
         Acceptance rate that the step size is adapted to, between iterations; 0 for a move without
         a step size.
     """
+
+    changes: ClassVar[Literal["atoms", "cell", "species"]] = "atoms"
+    uses_forces: ClassVar[bool] = False
+    samples_momenta: ClassVar[bool] = False
 
     name: eqx.AbstractVar[str]
     largest: eqx.AbstractVar[float]

@@ -1,5 +1,7 @@
 """Shear of the cell."""
 
+from typing import ClassVar, Literal
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, Int
@@ -18,6 +20,8 @@ class ShearMove(Move):
     That plane, and so the proposal, does not change with the move: it is symmetric, and the
     determinant stays.
     """
+
+    changes: ClassVar[Literal["atoms", "cell", "species"]] = "cell"
 
     name: str = eqx.field(static=True, default="shear")
     largest: float = eqx.field(static=True, default=1.0)

@@ -1,5 +1,7 @@
 """Shared by the moves of species: one attempt that draws two numbers."""
 
+from typing import ClassVar, Literal
+
 import equinox as eqx
 from jaxtyping import Float
 
@@ -11,6 +13,8 @@ from thermosearch.nested.walker import System
 
 class SpeciesMove(Move):
     """A change of species without a step size; two numbers say which."""
+
+    changes: ClassVar[Literal["atoms", "cell", "species"]] = "species"
 
     largest: float = eqx.field(static=True, default=1.0)
     target: float = eqx.field(static=True, default=0.0)

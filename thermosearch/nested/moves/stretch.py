@@ -1,5 +1,7 @@
 """Stretch of the cell along one direction, compression along another."""
 
+from typing import ClassVar, Literal
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, Int
@@ -17,6 +19,8 @@ class StretchMove(Move):
     A linear map of determinant one leaves the measure of shapes as it is. The three pairs of axes
     come in turn.
     """
+
+    changes: ClassVar[Literal["atoms", "cell", "species"]] = "cell"
 
     name: str = eqx.field(static=True, default="stretch")
     largest: float = eqx.field(static=True, default=0.7)

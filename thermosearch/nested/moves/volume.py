@@ -1,5 +1,7 @@
 """Change of the cell's volume."""
 
+from typing import ClassVar, Literal
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, Int
@@ -16,6 +18,8 @@ class VolumeMove(Move):
     Under the prior V^N dV a change of ln V is taken with min(1, (V2 / V1)^(N + 1)): one power
     more than for a change of V itself, from dV = V d ln V.
     """
+
+    changes: ClassVar[Literal["atoms", "cell", "species"]] = "cell"
 
     name: str = eqx.field(static=True, default="volume")
     largest: float = eqx.field(static=True, default=1.0)
