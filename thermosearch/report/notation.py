@@ -94,7 +94,7 @@ def conditions(values: dict[str, Any]) -> str:
             parts.append(f"{name}: {value}")
         else:
             # A line breaks between conditions, not within one.
-            number = with_unit(_plain(value, CONDITION_DIGITS), suffix)
+            number = with_unit(_plain(float(value), CONDITION_DIGITS), suffix)
             parts.append(f"{name} = {number}".replace(" ", "\u00a0"))
     return ", ".join(parts)
 
