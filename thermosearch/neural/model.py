@@ -286,37 +286,27 @@ def _blocks_backward(
 _mean_energies_in_blocks.defvjp(_blocks_forward, _blocks_backward)
 
 
+def with_config(model: NeuralPotential, config: ModelConfig) -> NeuralPotential:
+    """Copy a model under another config that fits its arrays."""
+    descriptor = replace(model.descriptor, config=config)
+    return replace(model, config=config, descriptor=descriptor)
+
+
 def with_precision(
     model: NeuralPotential, precision: Literal["float32", "float64"]
 ) -> NeuralPotential:
     """Copy a model so that it computes in another precision."""
-    config = replace(model.config, precision=precision)
 
     def cast(leaf: Array) -> Array:
         return leaf.astype(jnp.dtype(precision))
 
-    parts = jax.tree.map(cast, (model.descriptor, model.networks))
-    return NeuralPotential(
-        config=config,
-        descriptor=Descriptor(config, parts[0].embedding, parts[0].mixing),
-        feature_shift=cast(model.feature_shift),
-        feature_gain=cast(model.feature_gain),
-        networks=parts[1],
-        energy_scale=cast(model.energy_scale),
-        references=model.references,
-    )
+    cast_model = jax.tree.map(cast, model)
+    kept = replace(cast_model, references=model.references)
+    return with_config(kept, replace(model.config, precision=precision))
 
 
 def single_member(model: NeuralPotential, member: int) -> NeuralPotential:
     """One member as a model of its own, which does not pay for the others' networks."""
     networks = jax.tree.map(lambda leaf: leaf[member : member + 1], model.networks)
-    config = replace(model.config, members=1)
-    return NeuralPotential(
-        config=config,
-        descriptor=Descriptor(config, model.descriptor.embedding, model.descriptor.mixing),
-        feature_shift=model.feature_shift,
-        feature_gain=model.feature_gain,
-        networks=networks,
-        energy_scale=model.energy_scale,
-        references=model.references,
-    )
+    alone = replace(model, networks=networks)
+    return with_config(alone, replace(model.config, members=1))

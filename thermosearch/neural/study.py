@@ -14,6 +14,7 @@ from pydantic import (
 
 from thermosearch.neural.config import ModelConfig
 from thermosearch.neural.training.step import TrainConfig
+from thermosearch.potentials.section import ModelName
 from thermosearch.runtime.study import InputFile, RunSection, StrictModel
 
 
@@ -145,6 +146,10 @@ class TrainStudy(StrictModel):
         At least one file.
     test : list of file
         Files the finished model is judged on; not seen in training.
+    start : str or None
+        Model (a file or a shipped name) to go on from: its weights, scales and element energies
+        instead of random ones. The architecture is its own; of `[model]` only `repulsion` may
+        differ.
     """
 
     kind: Literal["train"] = "train"
@@ -152,6 +157,7 @@ class TrainStudy(StrictModel):
     licence: str = ""
     data: tuple[DataSection, ...] = Field(min_length=1)
     test: tuple[InputFile, ...] = ()
+    start: ModelName | None = None
     model: ModelSection = ModelSection()
     validation: ValidationSection = ValidationSection()
     training: TrainConfig = TrainConfig()

@@ -2,10 +2,10 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from thermosearch.potentials.ase_bridge import CalculatorPotential
 from thermosearch.potentials.interface import Potential
@@ -14,14 +14,29 @@ from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.study import StrictModel
 
 
+def _found_model(name: str, info: Any) -> str:
+    """Full path of a file beside the study; a shipped name as it is."""
+    beside = (info.context or {}).get("folder", Path()) / name
+    found = str(beside.resolve()) if beside.is_file() else name
+    try:
+        find_model(found)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return found
+
+
+ModelName = Annotated[str, AfterValidator(_found_model)]
+"""A shipped model's name, or a model file; relative paths count from the study's folder."""
+
+
 class PotentialSection(StrictModel):
     """Exactly one of `model`, `analytic` and `ase`.
 
     A wrong name or a wrong parameter is found when the study is read.
     """
 
-    model: str | None = None
-    """A shipped model's name, or a model file; relative paths count from the study's folder."""
+    model: ModelName | None = None
+    """A shipped model's name, or a model file."""
     analytic: Literal[tuple(ANALYTIC)] | None = None  # type: ignore[valid-type]
     """An analytic potential's name."""
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -32,15 +47,6 @@ class PotentialSection(StrictModel):
     """Keyword arguments of the ASE calculator."""
     on_failure: Literal["raise", "nan"] = "raise"
     """What a failing ASE calculator does: end the run, or give NaN (the engine rejects it)."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _resolve_model(cls, given: Any, info: Any) -> Any:
-        """Replace a relative file beside the study by its full path."""
-        if not isinstance(given, dict) or not isinstance(given.get("model"), str):
-            return given
-        beside = (info.context or {}).get("folder", Path()) / given["model"]
-        return given | {"model": str(beside.resolve())} if beside.is_file() else given
 
     @model_validator(mode="after")
     def _check(self) -> "PotentialSection":
@@ -54,11 +60,9 @@ class PotentialSection(StrictModel):
         if self.arguments and self.ase is None:
             raise ValueError("arguments belong to an ase calculator")
         try:
-            if self.model is not None:
-                find_model(self.model)
-            elif self.analytic is not None:
+            if self.analytic is not None:
                 self.build()
-            else:
+            elif self.ase is not None:
                 _calculator_class(self.ase)
         except InputError as error:
             raise ValueError(str(error)) from error

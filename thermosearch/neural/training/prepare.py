@@ -11,13 +11,14 @@ from ase.data import chemical_symbols
 from jaxtyping import Float
 
 from thermosearch.dataset import Dataset, Frame, read_dataset
-from thermosearch.neural.model import NeuralPotential
+from thermosearch.neural.model import NeuralPotential, with_config
 from thermosearch.neural.study import DataSection, ModelSection, TrainStudy
 from thermosearch.neural.training.batches import Example, example
 from thermosearch.neural.training.moments import with_moments
 from thermosearch.neural.training.references import normalised, reference_energies
 from thermosearch.neural.training.split import stratified_split
 from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.potentials.registry import load_potential
 from thermosearch.runtime.errors import InputError
 
 
@@ -53,17 +54,17 @@ def prepare(study: TrainStudy) -> Prepared:
         Unreadable or empty data; data with elements the model is told not to have.
     """
     files = [_read(section) for section in study.data]
-    elements = _elements(study.model, files)
-    symbols = tuple(chemical_symbols[z] for z in elements)
-    precision = study.run.precision
-    config = study.model.config(symbols, _cutoff(study.model, files), precision)
+    model = _initial(study, files) if study.start is None else _continued(study, files)
+    elements, precision = model.elements, study.run.precision
     levels = [section.level for section in study.data]
     references = {
         level: reference_energies(_joined(files, levels, level), elements) for level in levels
     }
-    zero = references[levels[0]]
-    model = NeuralPotential.initial(config, jax.random.key(study.run.seed))
-    model = eqx.tree_at(lambda m: m.references, model, jnp.asarray(zero, jnp.float64))
+    if study.start is None:
+        zero = jnp.asarray(references[levels[0]], jnp.float64)
+        model = eqx.tree_at(lambda m: m.references, model, zero)
+    # A model that goes on keeps its zero, and with it the first level does.
+    references[levels[0]] = zero = np.asarray(model.references)
 
     parts: dict[str, list] = {"train": [], "held": [], "train_data": [], "held_data": []}
     notes = []
@@ -78,7 +79,7 @@ def prepare(study: TrainStudy) -> Prepared:
                 parts[f"{name}_data"].append(shifted)
                 parts[name].append(
                     example(
-                        *(shifted, elements, config.cutoff, zero),
+                        *(shifted, elements, model.cutoff, zero),
                         weights=weights,
                         precision=precision,
                     )
@@ -88,13 +89,43 @@ def prepare(study: TrainStudy) -> Prepared:
     if not parts["train"]:
         raise InputError("the data hold no frame to train on")
     return Prepared(
-        model=normalised(model, parts["train"]),
+        model=model if study.start else normalised(model, parts["train"]),
         train=with_moments(parts["train"], model),
         held_out=with_moments(parts["held"], model),
         train_data=Dataset(tuple(parts["train_data"]), "train"),
         held_out_data=Dataset(tuple(parts["held_data"]), "validation"),
         notes=tuple(notes),
     )
+
+
+def _initial(study: TrainStudy, files: Sequence[Dataset]) -> NeuralPotential:
+    """Random weights, no scales, no element energies."""
+    elements = _elements(study.model.elements, files)
+    symbols = tuple(chemical_symbols[z] for z in elements)
+    config = study.model.config(symbols, _cutoff(study.model, files), study.run.precision)
+    return NeuralPotential.initial(config, jax.random.key(study.run.seed))
+
+
+def _continued(study: TrainStudy, files: Sequence[Dataset]) -> NeuralPotential:
+    """Model of `start`, with the repulsion of the study where that states one.
+
+    Raises
+    ------
+    InputError
+        If `[model]` states another architecture, or the data hold an element it lacks.
+    """
+    model = load_potential(study.start, study.run.precision)
+    for name in sorted(study.model.model_fields_set - {"repulsion"}):
+        stated, own = getattr(study.model, name), getattr(model.config, name, None)
+        if stated != own:
+            raise InputError(
+                f"model.{name} = {stated} but start = {study.start} has {own}: leave it out, or "
+                "train from nothing"
+            )
+    _elements(model.config.elements, files)
+    if "repulsion" not in study.model.model_fields_set:
+        return model
+    return with_config(model, replace(model.config, repulsion=study.model.repulsion))
 
 
 def frame_weights(section: DataSection, frame: Frame, floor: float) -> tuple[float, float, float]:
@@ -166,18 +197,18 @@ def _read(section: DataSection) -> Dataset:
     return replace(chosen, skipped=dataset.skipped)
 
 
-def _elements(model: ModelSection, files: Sequence[Dataset]) -> tuple[int, ...]:
-    """Atomic numbers of the model in its order."""
+def _elements(symbols: Sequence[str] | None, files: Sequence[Dataset]) -> tuple[int, ...]:
+    """Atomic numbers of a model's elements in its order; by default those of the data."""
     present = sorted({z for data in files for z in data.elements})
-    if model.elements is None:
+    if symbols is None:
         return tuple(present)
-    numbers = tuple(chemical_symbols.index(symbol) for symbol in model.elements)
+    numbers = tuple(chemical_symbols.index(symbol) for symbol in symbols)
     for data in files:
         unknown = [chemical_symbols[z] for z in data.elements if z not in numbers]
         if unknown:
             raise InputError(
-                f"{data.source}: holds {unknown[0]}, which model.elements = "
-                f"{list(model.elements)} lacks; add it"
+                f"{data.source}: holds {unknown[0]}, which the model's elements "
+                f"{list(symbols)} lack; add it to model.elements of a new training"
             )
     return numbers
 

@@ -1,0 +1,71 @@
+"""A training that goes on from a model: what it keeps, what it may change, what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
+
+from thermosearch.configuration import from_ase
+from thermosearch.neural.model import NeuralPotential
+from thermosearch.neural.study import TrainStudy
+from thermosearch.neural.training.prepare import prepare
+from thermosearch.potentials.evaluate import evaluate
+from thermosearch.potentials.registry import load_potential
+from thermosearch.potentials.stillinger_weber import StillingerWeber
+from thermosearch.runtime.errors import InputError
+
+
+def crystal(seed: int) -> Atoms:
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=seed)
+    return atoms
+
+
+def started(folder: Path, symbol: str = "Si", **changes: Any) -> NeuralPotential:
+    """Model a training from the shipped one begins with."""
+    frames = [crystal(seed) for seed in range(4)]
+    for atoms in frames:
+        atoms.calc = StillingerWeber().ase_calculator()
+        atoms.get_forces()
+    frames[0].symbols[0] = symbol
+    write(folder / "data.extxyz", frames)
+    given = {"data": [{"file": "data.extxyz"}], "start": "silicon"} | changes
+    study = TrainStudy.model_validate(given, context={"folder": folder})
+    return prepare(study).model
+
+
+def energy(model: NeuralPotential, atoms: Atoms) -> float:
+    return float(evaluate(model, [from_ase(atoms)], ("energy",))[0].energy)
+
+
+def test_before_the_first_step_it_is_the_model_it_starts_from(tmp_path: Path) -> None:
+    # The data have another energy zero; that of the model stays.
+    shipped = load_potential("silicon")
+    assert energy(started(tmp_path), crystal(9)) == energy(shipped, crystal(9))
+
+
+def test_another_repulsion_changes_short_distances_only(tmp_path: Path) -> None:
+    shipped, model = load_potential("silicon"), started(tmp_path, model={"repulsion": [0.9, 0.95]})
+    assert model.config.repulsion == (0.9, 0.95) != shipped.config.repulsion
+    near, bonded = (Atoms("Si2", [(0, 0, 0), (0, 0, d)], cell=np.eye(3) * 20) for d in (1.9, 2.3))
+    assert energy(model, bonded) == energy(shipped, bonded)
+    assert energy(model, near) != energy(shipped, near)
+
+
+def test_another_architecture_is_refused_by_its_key(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"model.n_max = 5 but start = silicon has \d+"):
+        started(tmp_path, model={"n_max": 5})
+
+
+def test_an_element_the_model_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data.extxyz: holds Ge"):
+        started(tmp_path, symbol="Ge")
+
+
+def test_a_model_that_is_not_there_is_found_when_the_study_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="neither a file nor a shipped model"):
+        started(tmp_path, start="germanium")
