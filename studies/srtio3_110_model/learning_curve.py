@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 import thermosearch
 from thermosearch.runtime.study import read_toml
@@ -35,7 +36,9 @@ def main(output: str, *counts: str) -> None:
         axes.axhline(NNFF1[name], color="grey", linestyle=":", label="NNFF1, 3000 slabs")
         axes.set_xlabel("slabs trained on")
         axes.set_ylabel(label)
-        axes.legend(frameon=False)
+        axes.set_xticks(list(errors), [str(count) for count in errors])
+        axes.xaxis.set_minor_locator(NullLocator())
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     figure.savefig(Path(output) / "learning_curve.svg")
     print("slabs", *next(iter(errors.values())))
     for count, each in errors.items():
