@@ -26,11 +26,15 @@ from thermosearch.relax.fire import Fire
 from thermosearch.relax.lbfgs import Lbfgs
 from thermosearch.relax.minimise import minimise
 
+CELLS = {8: (1, 1, 1), 64: (2, 2, 2), 136: (17, 1, 1)}
+"""Atoms of a crystal, and its cubic cells in the three directions."""
+
 
 def main() -> None:
     """Print one line a size and optimiser."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--structures", type=int, default=8)
+    parser.add_argument("--atoms", type=int, nargs="+", choices=list(CELLS), default=list(CELLS))
     parser.add_argument("--model", help="shipped model or file of one")
     parser.add_argument("--calls", type=int, default=2000, help="bare calls that are timed")
     parser.add_argument("--repeats", type=int, default=3)
@@ -38,8 +42,8 @@ def main() -> None:
     structures, best = options.structures, partial(_best, repeats=options.repeats)
     potential = load_potential(options.model) if options.model else StillingerWeber()
     print("atoms  optimiser  ours ms  calls  us/call  bare us/call  overhead  ASE ms  calls  ratio")
-    for repeat in ((1, 1, 1), (2, 2, 2), (17, 1, 1)):
-        starts = [_rattled(repeat, seed) for seed in range(structures)]
+    for atoms in options.atoms:
+        starts = [_rattled(CELLS[atoms], seed) for seed in range(structures)]
         bare = _bare_call(potential, starts[0], options.calls)
         for name, method, optimiser in (("FIRE", Fire(), FIRE), ("L-BFGS", Lbfgs(), LBFGS)):
             ours, relaxed = best(partial(minimise, potential, starts, method=method))

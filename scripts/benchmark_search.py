@@ -61,19 +61,20 @@ def main() -> None:
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32, 64, 128])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--names", nargs="+", choices=list(FUNCTIONS), default=list(FUNCTIONS))
     options = parser.parse_args()
     if options.what == "functions":
-        _functions(options.sizes, options.seeds, options.reference)
+        _functions(options.names, options.sizes, options.seeds, options.reference)
     elif options.what == "generation":
         _generation()
     else:
         _ranks()
 
 
-def _functions(sizes: list[int], seeds: int, reference: Path | None) -> None:
+def _functions(names: list[str], sizes: list[int], seeds: int, reference: Path | None) -> None:
     print("function       n   to 1e-8  to 1e-14  Clinamen2  ratio  lost")
     for size in sizes:
-        for name in FUNCTIONS:
+        for name in names:
             runs = np.array([_evaluations(name, size, seed) for seed in range(seeds)])
             medians = np.median(runs, axis=0)
             theirs = _median_of_history(reference, name, size)
