@@ -10,11 +10,13 @@ from ase.build import bulk
 from ase.io import write
 
 from thermosearch.configuration import from_ase
+from thermosearch.launch import run
 from thermosearch.neural.model import NeuralPotential
+from thermosearch.neural.model_file import load_file
 from thermosearch.neural.study import TrainStudy
 from thermosearch.neural.training.prepare import prepare
 from thermosearch.potentials.evaluate import evaluate
-from thermosearch.potentials.registry import load_potential
+from thermosearch.potentials.registry import find_model, load_potential
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.runtime.errors import InputError
 
@@ -69,3 +71,17 @@ def test_an_element_the_model_lacks_is_named(tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_found_when_the_study_is_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="neither a file nor a shipped model"):
         started(tmp_path, start="germanium")
+
+
+def test_a_trained_file_tells_what_it_went_on_from(tmp_path: Path) -> None:
+    started(tmp_path)
+    study = {
+        "kind": "train",
+        "start": "silicon",
+        "data": [{"file": str(tmp_path / "data.extxyz")}],
+        "training": {"epochs": 1},
+    }
+    run(study, output=tmp_path / "run", quiet=True)
+    about = load_file(tmp_path / "run" / "model.npz").about
+    assert about["start"]["name"] == "silicon"
+    assert about["start"]["epochs"] == load_file(find_model("silicon")).about["epochs"]

@@ -13,6 +13,7 @@ from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.study import TrainStudy
 from thermosearch.neural.training.fit import TrainState, fit, predicted, start
 from thermosearch.neural.training.prepare import Prepared, prepare
+from thermosearch.potentials.registry import find_model
 from thermosearch.runtime.checkpoint import Checkpoint
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.results import Quantity, Results
@@ -143,7 +144,14 @@ def _about(
         "errors": judged,
         "training": study.training.model_dump(mode="json"),
         "epochs": state.epoch,
+        "start": None if study.start is None else _origin(study.start),
     }
+
+
+def _origin(start: str) -> dict[str, Any]:
+    """Tell how the model was made that a training went on from."""
+    about = model_file.load_file(find_model(start)).about
+    return {key: about.get(key) for key in ("name", "data", "training", "epochs", "start")}
 
 
 def _quantities(judged: dict[str, dict[str, Any]]) -> list[Quantity]:
