@@ -200,6 +200,14 @@ def test_transitions_carry_direction_and_errors(low: Crystal, high: Crystal) -> 
     assert found.conditions["model_error_K"] == pytest.approx(20.0, rel=1e-6)
 
 
+def test_energies_of_supercell_and_mesh_are_not_compared(low: Crystal, high: Crystal) -> None:
+    points = crossing_points(low, high)
+    meshed = of_points(low, [p for p in points if p.phase == low.name], 0.0, classical=False)
+    without = [p._replace(free_energy_mesh=None) for p in points if p.phase == high.name]
+    unmeshed = of_points(high, without, 0.0, classical=False)
+    assert list(transitions([meshed, unmeshed])) == []
+
+
 def test_bulk_modulus_of_volumes_under_pressure(low: Crystal) -> None:
     isobars = {}
     for number, pressure in enumerate((-1.0, 0.0, 1.0)):
@@ -221,7 +229,8 @@ def test_summary_states_everything_with_its_conditions(
     assert {"frequency", "transition_temperature", "entropy"} <= names
     stated = named(results.quantities, "free_energy")
     bound = [q for q in stated if q.conditions["approximation"] == "effective harmonic"]
-    assert {q.conditions["T_K"] for q in bound} == set(KELVIN)
+    # The loop at 1000 K gave up: what it holds is no crystal of this phase.
+    assert {q.conditions["T_K"] for q in bound} == set(KELVIN) - {1000.0}
     assert all(q.error == pytest.approx(1e-4) for q in bound)
     assert all(q.conditions["model_error"] > 0.0 for q in bound)
     curvature = [q for q in named(results.quantities, "frequency") if "of" in q.conditions]

@@ -73,7 +73,7 @@ def summarise(
         structures=context.communicator.on_root(lambda: _write(crystals, points, context)),
         evaluations=sum(point.evaluations for point in points),
         arrays=arrays,
-        warnings=[*_warnings(points), *_doubtful(moves)],
+        warnings=[*_warnings(points), *_doubtful(moves), *_unlike(list(isobars.values()))],
     )
 
 
@@ -114,6 +114,8 @@ def transitions(isobars: Sequence[Isobar]) -> Iterator[Quantity]:
             continue
         if first.pressure is None or first.pressure != second.pressure:
             continue
+        if _meshed(first) != _meshed(second):
+            continue
         shared, i, j = np.intersect1d(first.temperature, second.temperature, return_indices=True)
         names = [
             name for name in first.series if name.startswith("gibbs") and name in second.series
@@ -141,6 +143,11 @@ def transitions(isobars: Sequence[Isobar]) -> Iterator[Quantity]:
                 yield Quantity("transition_temperature", each.temperature, error, "K", conditions)
 
 
+def _meshed(isobar: Isobar) -> bool:
+    """Whether its Gibbs energies are of the mesh; those of the supercell lie higher."""
+    return "free_energy_mesh" in isobar.series
+
+
 def _groups(study: HarmonicStudy, points: Sequence[Point]) -> dict[str, list[Point]]:
     """Points of one phase and pressure, the temperature rising."""
     fixed = study.method.cell == "fixed"
@@ -160,7 +167,11 @@ def _isobars(
     fixed = study.method.cell == "fixed"
     classical = study.method.statistics == "classical"
     isobars = {}
-    for key, group in groups.items():
+    for key, everything in groups.items():
+        # Where the loop gave up there may be no crystal of this phase at all.
+        group = [point for point in everything if point.converged]
+        if not group:
+            continue
         crystal, pressure = crystals[group[0].phase], None if fixed else group[0].pressure
         isobars[key] = of_points(crystal, group, pressure, classical=classical)
         harmonic = of_harmonic(crystal, group)
@@ -317,7 +328,10 @@ def _warnings(points: Sequence[Point]) -> Iterator[str]:
     for point in points:
         name = f"{point.phase} at {point.temperature:g} K and {point.pressure:.3g} GPa"
         if not point.converged:
-            yield f"{name} is not converged: the limit of refits or samples came first"
+            yield (
+                f"{name} is not converged, and left out of series and transitions: the limit of "
+                "refits or samples came first"
+            )
         if point.hessian_frequencies is not None and np.any(point.hessian_frequencies < 0.0):
             yield f"{name} is unstable: the free energy's curvature has a negative direction"
         found = point.integrated
@@ -345,6 +359,16 @@ def _doubtful(moves: Sequence[Quantity]) -> Iterator[str]:
             yield (
                 f"transition {each.conditions['phase']} ({each.conditions['by']}): in the range of "
                 f"temperatures in only {share:.0%} of the resamplings; its error is of these"
+            )
+
+
+def _unlike(isobars: Sequence[Isobar]) -> Iterator[str]:
+    for first, second in combinations(isobars, 2):
+        alike = first.approximation == second.approximation and first.pressure == second.pressure
+        if alike and first.pressure is not None and _meshed(first) != _meshed(second):
+            yield (
+                f"{first.phase} and {second.phase}: no transition is looked for, as one of them "
+                "has imaginary modes between the supercell's q points"
             )
 
 
