@@ -338,8 +338,8 @@ def as_markdown(card: dict[str, Any], reference: dict[str, Any], file: ModelFile
         f"| surface energy, J/m^2 | {dft['J_per_m2']:.3f} | {model['J_per_m2']:.3f} |",
         "",
         "## Do not trust it",
-        "- for pressures of diamond finer than its ripples: from 6 to 30 A^3/atom P(V) rises at",
-        f"  {', '.join(map(str, card['pressure_rises_A3_per_atom'])) or 'no volume'} A^3/atom;",
+        "- for moduli of strongly compressed or stretched diamond, of which it has seen little:",
+        f"  from 6 to 30 A^3/atom P(V) rises {_volumes(card['pressure_rises_A3_per_atom'])};",
         "- where members disagree: ask for the spread, it is there for that;",
         "- on surface reconstructions other than the (001) 2x1 and the faces of the training data",
         "  (twelve surface frames in all);",
@@ -360,6 +360,10 @@ def _phase_row(name: str, curve: dict[str, Any]) -> str:
         f"| {curve['equilibrium_volume_A3_per_atom']:.2f} | {volume[dft.argmin()]:.2f} "
         f"| {worst:.0f} |"
     )
+
+
+def _volumes(found: list[float]) -> str:
+    return f"at {', '.join(map(str, found))} A^3/atom" if found else "nowhere"
 
 
 if __name__ == "__main__":
