@@ -30,6 +30,7 @@ from thermosearch.harmonic.statistics import (
     normal_modes,
 )
 from thermosearch.harmonic.symmetry import symmetrise_matrix
+from thermosearch.potentials.stillinger_weber import StillingerWeber
 
 
 def hafnia() -> Atoms:
@@ -213,3 +214,19 @@ def test_pressure_is_the_derivative_of_the_free_energy() -> None:
     error = np.hypot(energies[2][1], energies[0][1]) / (volumes[2] - volumes[0])
     assert abs(slope - pressures[1][0]) < 3.0 * np.hypot(error, pressures[1][1])
     assert error < 0.1 * abs(pressures[2][0] - pressures[0][0])
+
+
+def test_a_step_that_leads_uphill_shortens_the_next(silicon: Crystal) -> None:
+    """Where the cell is taken for six times softer than it is, whole steps would never end."""
+    potential = StillingerWeber()
+    start = prepared(potential, silicon, cell=True)
+    soft = start.elastic._replace(stiffness=start.elastic.stiffness / 6.0)
+    small = effective_crystal(silicon, start.force_constants, start.static)
+    states = [
+        run_point(potential, point(silicon, each, 300.0, most_steps=25), small)
+        for each in (start.elastic, soft)
+    ]
+    assert all(state.converged for state in states)
+    assert min(row.damping for row in states[1].course if row.damping > 0.0) < 0.5
+    lengths = [float(np.linalg.norm(state.effective.cell[0])) for state in states]
+    assert lengths[1] == pytest.approx(lengths[0], rel=2e-3)

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.harmonic.evaluation import Request, evaluate_requests
+from thermosearch.harmonic.place import PointProblem
 from thermosearch.harmonic.regression import response
 from thermosearch.harmonic.statistics import (
     THZ,
@@ -25,7 +26,7 @@ from thermosearch.harmonic.statistics import (
     displacements,
     variances,
 )
-from thermosearch.harmonic.variational import PointProblem, State
+from thermosearch.harmonic.variational import State
 from thermosearch.potentials.interface import Potential
 from thermosearch.runtime.communicator import Communicator
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from thermosearch.harmonic.crystal import EffectiveCrystal
 from thermosearch.harmonic.integrate import Integrated
-from thermosearch.harmonic.variational import Course
+from thermosearch.harmonic.place import Course
 
 
 class Point(NamedTuple):

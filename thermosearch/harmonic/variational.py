@@ -14,7 +14,6 @@ sample begins; else the sample grows until the errors are as small as asked. So 
 is always that of the harmonic potential that made the sample.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ from thermosearch.harmonic.averages import Averages, averages, pressures
 from thermosearch.harmonic.cell import Drift, drift, pull
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal, allowed, coordinate_masses
 from thermosearch.harmonic.evaluation import Evaluated, Request
-from thermosearch.harmonic.prepare import Elastic
+from thermosearch.harmonic.place import Course, PointProblem
 from thermosearch.harmonic.regression import (
     Refit,
     Sample,
@@ -45,84 +44,6 @@ from thermosearch.harmonic.statistics import (
     variances,
 )
 from thermosearch.harmonic.symmetry import symmetrise_matrix
-
-
-@dataclass(frozen=True)
-class PointProblem:
-    """One point (phase, temperature, pressure).
-
-    Attributes
-    ----------
-    crystal : Crystal
-        The phase.
-    elastic : Elastic
-        Static response; with no strains the cell stays.
-    temperature : float
-        K.
-    at : Bath
-        The same, with the statistics.
-    pressure : float
-        To reach, eV/A^3.
-    stream : tuple of int
-        Of the random numbers. The same for all temperatures: their errors cancel in differences.
-    pairs : int
-        Antithetic pairs of the first sample.
-    most_pairs : int
-        At which a sample stops to grow, whatever its errors.
-    most_steps : int
-        At which the loop gives up.
-    error : float
-        Of the free energy, eV of the supercell.
-    strain_error : float
-        Of the cell's strain.
-    """
-
-    crystal: Crystal
-    elastic: Elastic
-    temperature: float
-    at: Bath
-    pressure: float
-    stream: tuple[int, ...]
-    pairs: int
-    most_pairs: int
-    most_steps: int
-    error: float
-    strain_error: float
-
-
-class Course(NamedTuple):
-    """One row of the history of the loop.
-
-    Attributes
-    ----------
-    step : int
-        Refits before it.
-    pairs : int
-        In the sample.
-    free_energy, error : float
-        On the force constants of this step, eV of the supercell.
-    gain, noise : float
-        Free energy still to be gained, and the noise of that, eV.
-    pressure : float
-        A third of the trace, eV/A^3.
-    bounded : int
-        Directions in which the step after it was cut to keep the modes stable.
-    damping : float
-        Length of the step after it; 0 where the sample grew instead.
-    reused : float
-        Effective number of older samples that the step used besides.
-    """
-
-    step: int
-    pairs: int
-    free_energy: float
-    error: float
-    gain: float
-    noise: float
-    pressure: float
-    bounded: int
-    damping: float
-    reused: float = 0.0
 
 
 class State(NamedTuple):
@@ -147,6 +68,12 @@ class State(NamedTuple):
     clear : bool
         Whether that stood far above its noise, so that the next sample tells how long the step
         should have been.
+    trust : float
+        Share of the last step that was taken, of centroids, cell and force constants alike.
+    reached : float or None
+        Gibbs energy before the last step, eV; None before the first.
+    reached_error : float
+        Its standard error.
     strained : float
         Largest component of the strain that the last step gave the cell.
     older : Sample or None
@@ -173,6 +100,9 @@ class State(NamedTuple):
     damping: float
     change: Float[np.ndarray, "n n"]
     clear: bool = False
+    trust: float = 1.0
+    reached: float | None = None
+    reached_error: float = 0.0
     strained: float = 0.0
     older: Sample | None = None
     older_density: Float[np.ndarray, " s"] | None = None
@@ -196,6 +126,12 @@ a frequency does not feel less."""
 CLEAR = 4.0
 """Times its noise that the gain must be: a step taken on noise puts that noise into the cell and
 the force constants, where the larger sample before it was better."""
+
+RISEN = 3.0
+"""Times its error that the Gibbs energy must have risen in a step: it went too far."""
+
+LEAST_TRUST = 0.05
+"""Of all steps, as a share of the whole one."""
 
 GAIN_LEFT = 0.05
 """Free energy left to gain, as a share of the error asked for. It is of second order in what the
@@ -310,15 +246,18 @@ def _step(problem: PointProblem, state: State, fitted: Refit, row: Course) -> St
     effective, modes = state.effective, state.modes
     fitted, reused = _with_older(problem, state, fitted)
     to_x = amplitudes(modes, problem.at)
-    damping = state.damping
+    gibbs = row.free_energy + problem.pressure * effective.volume
+    damping, trust = state.damping, _trust(state, gibbs, row.error)
     if state.clear:
-        damping = next_damping(state.damping, to_x.T @ state.change @ to_x, fitted.change)
-    strain = np.clip(state.drift.strain, -LARGEST_STRAIN, LARGEST_STRAIN)
+        before = to_x.T @ state.change @ to_x
+        damping = next_damping(state.damping * state.trust, before, fitted.change)
+    strain = trust * np.clip(state.drift.strain, -LARGEST_STRAIN, LARGEST_STRAIN)
     strains = np.einsum("kab,ab->k", problem.elastic.strains, strain)
-    change = damping * fitted.change + np.einsum("k,kmn->mn", strains, fitted.following)
+    following = np.einsum("k,kmn->mn", strains, fitted.following)
+    change = trust * damping * fitted.change + following
     moved, bounded = stepped(modes, problem.at, effective.force_constants, change)
     cell = effective.cell @ (np.eye(3) + strain)
-    shift = _bounded_shift(modes, problem.at, state.drift.shift).reshape(-1, 3)
+    shift = trust * _bounded_shift(modes, problem.at, state.drift.shift).reshape(-1, 3)
     after = effective._replace(
         centroids=(effective.centroids + shift) @ (np.eye(3) + strain),
         cell=cell,
@@ -328,6 +267,7 @@ def _step(problem: PointProblem, state: State, fitted: Refit, row: Course) -> St
     wanted = row.pairs * min(4.0, max(0.25, 2.0 * row.noise / problem.error))
     own, fixed = state.sample, len(problem.elastic.strains) == 0
     about = own._replace(displacements=own.displacements - shift.reshape(-1))
+    taken = row._replace(bounded=bounded, damping=trust * damping, reused=reused)
     return state._replace(
         effective=after,
         modes=_modes(problem.crystal, after),
@@ -337,11 +277,27 @@ def _step(problem: PointProblem, state: State, fitted: Refit, row: Course) -> St
         damping=damping,
         change=from_x @ fitted.change @ from_x.T,
         clear=row.gain > 10.0 * row.noise,
+        trust=trust,
+        reached=gibbs,
+        reached_error=row.error,
         strained=float(np.abs(strain).max()),
         older=about if fixed else None,
         older_density=log_density(modes, problem.at, own.displacements) if fixed else None,
-        course=(*state.course, row._replace(bounded=bounded, damping=damping, reused=reused)),
+        course=(*state.course, taken),
     )
+
+
+def _trust(state: State, gibbs: float, error: float) -> float:
+    """Share of the next step: half the last where the Gibbs energy has risen, else a little more.
+
+    The step is Newton's, with the static lattice's response; where that is not the crystal's at
+    temperature, whole steps can lead uphill for ever.
+    """
+    if state.reached is None:
+        return 1.0
+    if gibbs - state.reached > RISEN * float(np.hypot(error, state.reached_error)):
+        return max(LEAST_TRUST, 0.5 * state.trust)
+    return min(1.0, 1.1 * state.trust)
 
 
 def _with_older(problem: PointProblem, state: State, fitted: Refit) -> tuple[Refit, float]:
