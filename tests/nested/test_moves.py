@@ -1,5 +1,7 @@
 """Every move leaves the prior below a contour as it is: exact distributions after many steps."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.sampler import draw_walkers
 from thermosearch.nested.walk import Plan, Walked, walk_all
 from thermosearch.nested.walker import System, Walker
-from thermosearch.potentials.interface import Potential
+from thermosearch.potentials.interface import Potential, energy_forces
 from thermosearch.potentials.lennard_jones import LennardJones
 from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.potentials.stillinger_weber import StillingerWeber
@@ -205,6 +207,28 @@ def test_rows_of_pairs_are_the_whole_energy(potential: Potential) -> None:
         scaled = start._replace(cell=start.cell * scale, positions=start.positions * scale)
         for energy, listed in moved_twice(system, scaled):
             np.testing.assert_allclose(energy, listed, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_by_rows_are_those_by_lists() -> None:
+    """Of densities; on frozen atoms they are zero."""
+    potential = StillingerWeber(sigma=2.5 / 1.8)
+    measure = FlexibleCell(jnp.asarray(0.1), 3, 60.0, 70.0, 0.6)
+    images = DeviceList(potential.cutoff, 60, (1, 1, 1))
+    system = System(potential, measure, images, (True,) * 3, 3, (0, 1, 2))
+
+    @eqx.filter_jit
+    def both(system: System, walker: Walker) -> tuple[jax.Array, jax.Array]:
+        configuration = system.configuration(jax.tree.map(lambda a: a[..., 0], walker))
+        listed = energy_forces(potential, configuration, images.find(configuration))
+        return system.energy_gradient(walker)[1][..., 0], listed.forces
+
+    start = drawn(system, 2)
+    start = start._replace(positions=start.positions + np.array([0.0, 1.2, 2.4])[:, None, None])
+    gradient, forces = both(system, start)
+    assert np.abs(forces).max() > 0.1
+    np.testing.assert_allclose(gradient, -forces, rtol=1e-8, atol=1e-8)
+    frozen = replace(system, mobile=(1, 2))
+    np.testing.assert_array_equal(both(frozen, start)[0][0], np.zeros(3))
 
 
 @eqx.filter_jit

@@ -223,6 +223,7 @@ def _system(
         tuple(range(len(study.system.all_numbers[0]))),
         tuple(atomic_numbers[name] for name in potentials),
         jnp.asarray(list(potentials.values()), jnp.float64) if potentials else None,
+        keeps_densities=batching == "lanes",
     )
 
 

@@ -105,24 +105,22 @@ def row(
     tuple of (places, n, w) float64
         One for each term.
     """
-    flat = vectors.reshape(-1, *vectors.shape[2:])
-    out = jnp.tile(hidden, len(vectors))[:, None]
-
-    def shaped(terms: Terms) -> Terms:
-        return tuple(term.reshape(*vectors.shape[:2], *vectors.shape[3:]) for term in terms)
-
     if not any(lattice.pbc):
-        return shaped(_summed(pair_terms, flat[None], out))
+        return _without(hidden[:, None], pair_terms, vectors)
+    flat = vectors.reshape(-1, *vectors.shape[2:])
+    itself = jnp.tile(hidden, len(vectors))[:, None]
     fractional = to_fractional(flat, cell)
 
     def within(reach: int) -> Terms:
         near = fractional - _turns(fractional, _counts(lattice, reach), lattice.pbc)
         nearest, shifts = to_cartesian(near, cell), _translations(lattice, reach, cell)
-        return _summed(pair_terms, nearest + shifts[:, None], out)
+        every = _without(itself, pair_terms, nearest + shifts[:, None])
+        return tuple(jnp.sum(term, axis=0) for term in every)
 
     most = 2 * max(lattice.images) + 1
     reaches = [partial(within, reach) for reach in range(1, most + 1)]
-    return shaped(jax.lax.switch(_reach(lattice, cell, most), reaches))
+    found = jax.lax.switch(_reach(lattice, cell, most), reaches)
+    return tuple(term.reshape(*vectors.shape[:2], *vectors.shape[3:]) for term in found)
 
 
 def own_images(
@@ -134,18 +132,20 @@ def own_images(
     most = 2 * max(lattice.images) + 1 if any(lattice.pbc) else 1
     shifts = _translations(lattice, most, cell)[:, None]
     home = np.all(_whole(lattice, most) == 0, axis=1)[:, None, None]
-    x, y, z = (jnp.where(home, 1.0, shifts[:, :, i]) for i in range(3))
-    return tuple(jnp.sum(jnp.where(home, 0.0, term), axis=(0, 1)) for term in pair_terms(x, y, z))
+    every = _without(jnp.asarray(home), pair_terms, shifts)
+    return tuple(jnp.sum(term, axis=(0, 1)) for term in every)
 
 
-def _summed(
+def _without(
+    hidden: Bool[Array, "..."],
     pair_terms: Callable[[Array, Array, Array], Terms],
-    vectors: Float[Array, "images n 3 *w"],
-    hidden: Bool[Array, "n 1"],
+    vectors: Float[Array, "a b 3 *w"],
 ) -> Terms:
-    # Anything but zero for what is not counted: no NaN is made.
-    x, y, z = (jnp.where(hidden, 1.0, vectors[:, :, i]) for i in range(3))
-    return tuple(jnp.where(hidden, 0.0, jnp.sum(t, axis=0)) for t in pair_terms(x, y, z))
+    """Terms of pairs, (a, b, w) each, zero for those hidden."""
+    # One component of these is anything but zero: no NaN is made.
+    x = jnp.where(hidden, 1.0, vectors[:, :, 0])
+    terms = pair_terms(x, vectors[:, :, 1], vectors[:, :, 2])
+    return tuple(jnp.where(hidden, 0.0, term) for term in terms)
 
 
 def _reach(lattice: Lattice, cell: Float[Array, "3 3 *w"], most: int) -> Int[Array, ""]:

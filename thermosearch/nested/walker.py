@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array, Configuration
 from thermosearch.nested.finders import NeighbourFinder
-from thermosearch.nested.measures import Measure
+from thermosearch.nested.measures import Measure, length_squared
 from thermosearch.nested.rows import (
     DensityPotential,
     Lattice,
+    PairPotential,
     Terms,
     own_images,
     row,
@@ -75,6 +76,9 @@ class System(eqx.Module):
     highest_kinetic : () float64 or None
         Bound of the kinetic energy where the momenta are sampled too; the contour is then on the
         sum of both.
+    keeps_densities : bool
+        Whether the walks of a `DensityPotential` go by rows. Walkers one after the other are
+        quicker by lists.
     """
 
     potential: Potential
@@ -86,6 +90,7 @@ class System(eqx.Module):
     species: tuple[int, ...] = eqx.field(static=True, default=())
     chemical_potentials: Float[Array, " species"] | None = None
     highest_kinetic: Float[Array, ""] | None = None
+    keeps_densities: bool = eqx.field(static=True, default=True)
 
     def configuration(self, walker: Walker) -> Configuration:
         """One walker, without an axis of its own, as potentials know it."""
@@ -168,28 +173,33 @@ class System(eqx.Module):
         Only what changes is summed: its rounding error is that of energies as large as
         the contour, and the walk ends with a sum over all pairs.
         """
-        places = jnp.stack((walker.positions[atom], moved.positions[atom]))
-        rows = self._rows(walker, places, atom)
-        changes = [row[1] - row[0] for row in rows]
-        if self.has_densities:
-            densities = tuple(
-                (old - new if odd else old + new).at[atom].add(jnp.sum(new, axis=0))
-                for old, new, odd in zip(
-                    walker.densities, changes, self.potential.odd_densities, strict=True
-                )
-            )
-            return self._in_densities(moved, densities)
-        return moved._replace(energy=walker.energy + jnp.sum(changes[0], axis=0))
+        places = walker.positions[atom], moved.positions[atom]
+        if not any(self.pbc) and not self.has_densities:
+            before, after = (self._pairs(walker, place, atom) for place in places)
+            return moved._replace(energy=walker.energy + (after - before))
+        rows = self._rows(walker, jnp.stack(places), atom)
+        if not self.has_densities:
+            return moved._replace(energy=walker.energy + jnp.sum(rows[0][1] - rows[0][0], axis=0))
+        densities = []
+        for density, both, odd in zip(
+            walker.densities, rows, self.potential.odd_densities, strict=True
+        ):
+            change = both[1] - both[0]
+            others = density - change if odd else density + change
+            densities.append(others.at[atom].add(jnp.sum(change, axis=0)))
+        return self._in_densities(moved, tuple(densities))
 
     @property
     def sums_pairs(self) -> bool:
         """Whether one atom's move costs one row of pairs."""
-        return sums_pairs(self.potential)
+        return sums_pairs(self.potential) and (
+            self.keeps_densities or isinstance(self.potential, PairPotential)
+        )
 
     @property
     def has_densities(self) -> bool:
         """Whether the energy is a function of sums over pairs, which a walk keeps."""
-        return isinstance(self.potential, DensityPotential)
+        return self.keeps_densities and isinstance(self.potential, DensityPotential)
 
     def _sum_of_pairs(self, walker: Walker) -> Walker:
         """All rows, and the pairs of every atom with its own images."""
@@ -223,6 +233,18 @@ class System(eqx.Module):
         hidden = jnp.arange(self.atoms, dtype=jnp.int32) == atom
         vectors = walker.positions - places[:, None]
         return row(self._pair_terms, self._lattice, vectors, walker.cell, hidden=hidden)
+
+    def _pairs(
+        self, walker: Walker, place: Float[Array, " 3 *w"], atom: Int[Array, ""]
+    ) -> Float[Array, "*w"]:
+        """Energies of the pairs of an atom at some place of a cluster.
+
+        As `_rows`, from squares alone: a quarter quicker, and all that small clusters do.
+        """
+        itself = (jnp.arange(self.atoms, dtype=jnp.int32) == atom)[:, None]
+        squared = length_squared(walker.positions - place, axis=1)
+        pairs = self.potential.pair_energy(jnp.where(itself, 1.0, squared))
+        return jnp.sum(jnp.where(itself, 0.0, pairs), axis=0)
 
     def _pair_terms(self, x: Array, y: Array, z: Array) -> Terms:
         if self.has_densities:
