@@ -115,7 +115,9 @@ def load_file(path: str | Path) -> ModelFile:
         raise InputError(f"{path}: the model file was altered: its checksum does not match")
     try:
         config = ModelConfig.from_json(header["config"])
-        model = _filled(NeuralPotential.initial(config, jax.random.key(0)), content)
+        # Shapes alone: drawing random weights to throw away takes seconds of compiling.
+        shapes = eqx.filter_eval_shape(NeuralPotential.initial, config, jax.random.key(0))
+        model = _filled(shapes, content)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the model's header and arrays disagree: {error}") from error
     prefix = "about/"
@@ -172,22 +174,21 @@ def _leaves(model: NeuralPotential) -> dict[str, np.ndarray]:
     return {_name(path): np.asarray(leaf) for path, leaf in found}
 
 
-def _filled(model: NeuralPotential, content: Mapping[str, np.ndarray]) -> NeuralPotential:
-    """Model with the stored arrays in place of its own."""
+def _filled(shapes: NeuralPotential, content: Mapping[str, np.ndarray]) -> NeuralPotential:
+    """Model with the stored arrays in the places of `shapes`."""
     stored = {
         name.removeprefix("parameters/"): array
         for name, array in content.items()
         if name.startswith("parameters/")
     }
-    own = _leaves(model)
+    places, structure = jax.tree_util.tree_flatten_with_path(shapes)
+    own = {_name(path): shape for path, shape in places}
     if set(own) != set(stored):
         raise ValueError(f"parameters differ: {sorted(set(own) ^ set(stored))}")
-    for name, array in own.items():
-        if array.shape != stored[name].shape or array.dtype != stored[name].dtype:
-            raise ValueError(f"{name} is {stored[name].shape}, expected {array.shape}")
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: jnp.asarray(stored[_name(path)]) if eqx.is_array(leaf) else leaf, model
-    )
+    for name, shape in own.items():
+        if shape.shape != stored[name].shape or shape.dtype != stored[name].dtype:
+            raise ValueError(f"{name} is {stored[name].shape}, expected {shape.shape}")
+    return jax.tree.unflatten(structure, [jnp.asarray(stored[name]) for name in own])
 
 
 def _name(path: tuple[Any, ...]) -> str:
