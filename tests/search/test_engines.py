@@ -85,15 +85,27 @@ def test_every_engine_keeps_the_protocol_and_resumes_bit_for_bit(
 
 
 def test_engines_of_one_seed_begin_alike_and_of_another_differ(cluster: Problem) -> None:
-    starts = {
-        name: SeedSearch(name, 0, 5, cluster).ask()[0].positions
-        for name in ENGINES
-        if name != "cma"
-    }
+    starts = {name: SeedSearch(name, 0, 5, cluster).ask()[0].positions for name in ENGINES}
     first = starts["random"]
     for positions in starts.values():
-        np.testing.assert_array_equal(positions, first)
+        np.testing.assert_allclose(positions, first, atol=1e-12)
     assert not np.array_equal(SeedSearch("random", 1, 5, cluster).ask()[0].positions, first)
+
+
+def test_a_strategy_begins_with_random_starts_and_after_a_restart_with_the_next(
+    cluster: Problem, relax: Relaxer
+) -> None:
+    random, strategy = (SeedSearch(name, 0, 5, cluster) for name in ("random", "cma"))
+    starts = [each.positions for _ in range(50) for each in random.ask()]
+    used = restarts = 0
+    for _ in range(40):
+        proposals = strategy.ask()
+        asked = [each.positions for each in proposals]
+        if np.allclose(asked[0], starts[used], atol=1e-9):
+            np.testing.assert_allclose(asked, starts[used : used + len(asked)], atol=1e-9)
+            used, restarts = used + len(asked), restarts + 1
+        strategy.tell(relax(proposals))
+    assert restarts > 2
 
 
 def test_restarts_double_the_population_or_alternate(cluster: Problem, relax: Relaxer) -> None:
