@@ -17,7 +17,7 @@ from thermosearch.harmonic.finish import finish
 from thermosearch.harmonic.point import Point, QuasiHarmonic
 from thermosearch.harmonic.prepare import Prepared, prepare, started
 from thermosearch.harmonic.problem import Problem
-from thermosearch.harmonic.quasi import Lattice, lattices, quasi_harmonic
+from thermosearch.harmonic.quasi import SCALES, Lattice, lattices, quasi_harmonic
 from thermosearch.harmonic.records import from_arrays, to_arrays
 from thermosearch.harmonic.statistics import bath
 from thermosearch.harmonic.study import HarmonicStudy
@@ -72,6 +72,8 @@ def run_all(
                 context.checkpoints.save(rounds, _arrays(chains, progress), {})
             if stopping:
                 return None
+    # The points are kept before anything else is made of them.
+    context.checkpoints.save(rounds, _arrays(chains, progress), {})
     quasi, beside = _quasi(campaign)
     beside += sum({chain.crystal.name: chain.prepared.evaluations for chain in chains}.values())
     return [point for each in progress for point in each.points], quasi, beside
@@ -124,6 +126,12 @@ def _quasi(campaign: Campaign) -> tuple[list[QuasiHarmonic], int]:
         name = chain.crystal.name
         if name not in known:
             known[name] = lattices(chain.crystal, chain.prepared, evaluate)
+            if len(known[name]) < len(SCALES):
+                campaign.context.log.warning(
+                    "%s: quasi-harmonic at %d of %d volumes: elsewhere the lattice has imaginary "
+                    "modes or does not relax",
+                    *(name, len(known[name]), len(SCALES)),
+                )
         temperatures = list(chain.temperatures)
         found.append(
             quasi_harmonic(

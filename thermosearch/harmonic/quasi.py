@@ -25,6 +25,7 @@ from thermosearch.harmonic.point import QuasiHarmonic
 from thermosearch.harmonic.prepare import Evaluate, Prepared, prepare, started
 from thermosearch.harmonic.statistics import Modes, bath, harmonic_free_energy, normal_modes
 from thermosearch.harmonic.symmetry import symmetrise_tensor, symmetrise_vectors
+from thermosearch.runtime.errors import InputError
 from thermosearch.units import EV_PER_A3_IN_GPA
 
 
@@ -60,7 +61,10 @@ SMALL_FORCE, SMALL_STRAIN = 1.0e-4, 1.0e-6
 
 
 def lattices(crystal: Crystal, prepared: Prepared, evaluate: Evaluate) -> list[Lattice]:
-    """Relax the lattice at every volume and compute its phonons; unstable ones are left out.
+    """Relax the lattice at every volume and compute its phonons.
+
+    Volumes at which it has imaginary modes, or leaves its basin as it is relaxed, are left out:
+    fewer than `SCALES` come back.
 
     Parameters
     ----------
@@ -76,9 +80,11 @@ def lattices(crystal: Crystal, prepared: Prepared, evaluate: Evaluate) -> list[L
     start = effective_crystal(crystal, whole)
     for scale in SCALES:
         scaled = start._replace(centroids=start.centroids * scale, cell=start.cell * scale)
-        relaxed = _relaxed(crystal, prepared, scaled, evaluate)
-        there = _moved(crystal, relaxed)
-        phonons = prepare(there, evaluate, cell=False)
+        try:
+            relaxed = _relaxed(crystal, prepared, scaled, evaluate)
+            phonons = prepare(_moved(crystal, relaxed), evaluate, cell=False)
+        except InputError:
+            continue
         modes = normal_modes(phonons.force_constants, coordinate_masses(crystal.masses))
         if modes.frequencies.min() > 0.0:
             cell = unit_cell(crystal, relaxed).cell[:]
