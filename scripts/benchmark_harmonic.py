@@ -38,9 +38,10 @@ from thermosearch.harmonic.crystal import (
     phonopy_object,
 )
 from thermosearch.harmonic.evaluation import Evaluated, Request, evaluate_all, evaluate_requests
+from thermosearch.harmonic.point import PointProblem
 from thermosearch.harmonic.prepare import Elastic, prepare
 from thermosearch.harmonic.statistics import bath, harmonic_free_energy, normal_modes
-from thermosearch.harmonic.variational import PointProblem, State, ask, begin, tell
+from thermosearch.harmonic.variational import State, ask, begin, tell
 from thermosearch.potentials.interface import Potential
 from thermosearch.potentials.section import PotentialSection
 from thermosearch.runtime.communicator import Communicator

@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from thermosearch.configuration import Array, Configuration, pairs_within
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal
 from thermosearch.harmonic.evaluation import evaluate_all, evaluate_requests
+from thermosearch.harmonic.point import PointProblem
 from thermosearch.harmonic.prepare import Elastic, Prepared, prepare
 from thermosearch.harmonic.statistics import bath
-from thermosearch.harmonic.variational import PointProblem, State, ask, begin, tell
+from thermosearch.harmonic.variational import State, ask, begin, tell
 from thermosearch.potentials.interface import Neighbours, Potential
 from thermosearch.runtime.communicator import Communicator
 

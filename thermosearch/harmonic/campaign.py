@@ -14,14 +14,14 @@ from thermosearch.harmonic.chain import Campaign, Chain
 from thermosearch.harmonic.crystal import effective_crystal
 from thermosearch.harmonic.evaluation import PORTION, evaluate_all, evaluate_requests
 from thermosearch.harmonic.finish import finish
-from thermosearch.harmonic.point import Point, QuasiHarmonic
+from thermosearch.harmonic.point import Point, PointProblem, QuasiHarmonic
 from thermosearch.harmonic.prepare import Prepared, prepare, started
 from thermosearch.harmonic.problem import Problem
 from thermosearch.harmonic.quasi import SCALES, Lattice, lattices, quasi_harmonic
 from thermosearch.harmonic.records import from_arrays, to_arrays
 from thermosearch.harmonic.statistics import bath
 from thermosearch.harmonic.study import HarmonicStudy
-from thermosearch.harmonic.variational import PointProblem, State, ask, begin, tell
+from thermosearch.harmonic.variational import State, ask, begin, tell
 from thermosearch.potentials.interface import Properties
 from thermosearch.runtime.context import RunContext
 from thermosearch.units import EV_PER_A3_IN_GPA

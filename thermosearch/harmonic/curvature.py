@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.harmonic.evaluation import Request, evaluate_requests
-from thermosearch.harmonic.place import PointProblem
+from thermosearch.harmonic.point import PointProblem
 from thermosearch.harmonic.regression import response
 from thermosearch.harmonic.statistics import (
     THZ,

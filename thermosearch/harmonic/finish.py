@@ -9,8 +9,7 @@ from thermosearch.harmonic.curvature import Curvature, curvature
 from thermosearch.harmonic.integrate import Integrated, Walks, integrate_finely, whiten
 from thermosearch.harmonic.mesh import gamma_frequencies, mesh_correction
 from thermosearch.harmonic.model_error import ModelSpread, model_spread
-from thermosearch.harmonic.place import PointProblem
-from thermosearch.harmonic.point import Point
+from thermosearch.harmonic.point import Point, PointProblem
 from thermosearch.harmonic.prepare import imaginary
 from thermosearch.harmonic.statistics import (
     Bath,

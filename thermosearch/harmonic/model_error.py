@@ -14,8 +14,9 @@ from thermosearch.configuration import Configuration
 from thermosearch.harmonic.averages import pressures
 from thermosearch.harmonic.cell import drift, pull
 from thermosearch.harmonic.evaluation import Request, evaluate_requests
+from thermosearch.harmonic.point import PointProblem
 from thermosearch.harmonic.regression import Sample
-from thermosearch.harmonic.variational import PointProblem, State, refitted
+from thermosearch.harmonic.variational import State, refitted
 from thermosearch.potentials.interface import Committee, CommitteeMember, Potential
 from thermosearch.potentials.neighbours_host import host_neighbours
 from thermosearch.runtime.communicator import Communicator

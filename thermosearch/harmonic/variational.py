@@ -24,7 +24,7 @@ from thermosearch.harmonic.averages import Averages, averages, pressures
 from thermosearch.harmonic.cell import Drift, drift, pull
 from thermosearch.harmonic.crystal import Crystal, EffectiveCrystal, allowed, coordinate_masses
 from thermosearch.harmonic.evaluation import Evaluated, Request
-from thermosearch.harmonic.place import Course, PointProblem
+from thermosearch.harmonic.point import Course, PointProblem
 from thermosearch.harmonic.regression import (
     Refit,
     Sample,
