@@ -157,6 +157,24 @@ def test_shear_and_stretch_share_one_distribution_of_shapes() -> None:
     assert min(shape.min() for shape in shapes) >= 0.5 - 1e-9
 
 
+def test_displacement_is_that_of_a_free_random_walk() -> None:
+    """Uniform steps in a cube of half-width s: r s^2 after r of them, less the drift of n atoms.
+
+    Changes of the cell carry atoms along, which is no displacement, and wrapping is none either.
+    """
+    system = gas(4, volume_power=4)
+    start = drawn(system)
+    alone, carried = (
+        walk(system, Plan(moves, (1,) * len(moves), "lanes"), start, limit=100.0, step=s, rounds=40)
+        for moves, s in (((AtomMove(),), 0.5), ((VolumeMove(), ShearMove()), 0.1))
+    )
+    expected = 40 * 0.5**2 * (1.0 - 1.0 / 4.0)
+    # Of a Gaussian walk in 3 (n - 1) = 9 dimensions, which 40 uniform steps nearly are.
+    error = expected * np.sqrt(2.0 / 9.0 / WALKERS)
+    assert abs(alone.displacement.mean() - expected) < 4.0 * error
+    assert np.abs(carried.displacement).max() < 1e-20
+
+
 def test_walls_and_frozen_atoms_hold() -> None:
     """In a slab's box, periodic in two directions, with the first atom frozen."""
     measure = FixedCell((True, True, False), 8.0)

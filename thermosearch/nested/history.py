@@ -11,7 +11,10 @@ from thermosearch.nested.measures import Sphere, volume
 from thermosearch.nested.sampler import Culled, Sizes, State
 from thermosearch.nested.walker import System, Walker
 
-_COLUMNS = ("value", "energy", "kinetic", "volume", "birth", "slot", "spread", "steps", "tally")
+_COLUMNS = (
+    *("value", "energy", "kinetic", "volume", "birth", "slot", "spread"),
+    *("steps", "tally", "displacement"),
+)
 
 
 @dataclass
@@ -24,7 +27,7 @@ class History:
         A configuration is kept of every so many dead points; 0 keeps none.
     columns : dict
         Lists of arrays, one an iteration: value, energy, kinetic, volume, birth, slot, spread (P,),
-        steps (moves,) and tally (moves, 4) of the walks.
+        steps (moves,), tally (moves, 4) and displacement () of the walks.
     kept : list of (int, Walker)
         Number of a dead point, counted from 0, and its configuration.
     """
@@ -48,6 +51,7 @@ class History:
             culled.spread,
             culled.steps,
             culled.tally,
+            culled.displacement,
         )
         for name, entry in zip(_COLUMNS, entries, strict=True):
             self.columns[name].append(np.asarray(entry))

@@ -134,6 +134,8 @@ class Culled(NamedTuple):
         Step sizes of the walks that followed.
     tally : (moves, 4) int64
         Outcomes of these walks.
+    displacement : float
+        Root mean square displacement of an atom in one of these walks.
     """
 
     walkers: Walker
@@ -143,6 +145,7 @@ class Culled(NamedTuple):
     spread: Float[np.ndarray, " culled"]
     steps: Float[np.ndarray, " moves"]
     tally: Int[np.ndarray, "moves 4"]
+    displacement: float
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,7 @@ class Sampler:
             spread=self._spread(died, before.capacity),
             steps=before.steps,
             tally=tally,
+            displacement=float(np.sqrt(walked.displacement.mean())),
         )
         return self._adapt(after, walked, p + e), culled
 

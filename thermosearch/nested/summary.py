@@ -120,6 +120,7 @@ def _run_arrays(problem: Problem, run: Course) -> dict[str, Any]:
         arrays[f"dead/{name}/spread"] = spread
     tally = history.column("tally")
     arrays[f"walks/{name}/steps"] = history.column("steps")
+    arrays[f"walks/{name}/displacement"] = history.column("displacement")
     arrays[f"walks/{name}/moves"] = np.array([move.name for move in problem.plan.moves])
     arrays[f"walks/{name}/evaluations"] = run.state.evaluations
     arrays[f"walks/{name}/unmoved"] = run.state.unmoved

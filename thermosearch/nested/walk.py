@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt32
 
 from thermosearch.configuration import Array
 from thermosearch.nested.application import Choice, Trial, apply
-from thermosearch.nested.measures import to_cartesian, to_fractional
+from thermosearch.nested.measures import length_squared, to_cartesian, to_fractional
 from thermosearch.nested.moves.interface import OUTCOMES, Move
 from thermosearch.nested.streams import fold, stream
 from thermosearch.nested.walker import System, Walker
@@ -49,12 +49,15 @@ class Walked(NamedTuple):
         Most neighbour slots needed anywhere on the way.
     evaluations : (w,) int32
         Energies computed, a gradient counting as one.
+    displacement : (w,) float64
+        Mean square over the mobile atoms, from where they set out; see `displacement`.
     """
 
     walker: Walker
     tally: Int[Array, "moves 4 *w"]
     needed: Int[Array, "*w"]
     evaluations: Int[Array, "*w"]
+    displacement: Float[Array, "*w"]
 
 
 @eqx.filter_jit
@@ -144,13 +147,15 @@ def _walk(
             walked.tally.at[kind].add(trial.tally),
             jnp.maximum(walked.needed, trial.needed),
             walked.evaluations + trial.evaluations,
+            walked.displacement,
         )
 
     if system.has_densities:
         walker, _ = system.evaluated(walker)
-    start = Walked(walker, tally, none, none)
+    start = Walked(walker, tally, none, none, jnp.zeros_like(limit))
     end = rounds * len(turns[0])
     walked = jax.lax.fori_loop(jnp.zeros_like(end), end, turn, start)
+    walked = walked._replace(displacement=displacement(system, walker, walked.walker))
     wrapped = _wrap(system, walked.walker)
     if not system.sums_pairs:
         return walked._replace(walker=wrapped)
@@ -169,6 +174,22 @@ def _turns(plan: Plan) -> tuple[Int[Array, " t"], Int[Array, " t"], Int[Array, "
     kind = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     again = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
     return jnp.asarray(kind), jnp.asarray(again), jnp.asarray(counts[kind])
+
+
+def displacement(system: System, before: Walker, after: Walker) -> Float[Array, "*w"]:
+    """Mean square displacement of the mobile atoms, the drift of all atoms taken off.
+
+    In a cell it is that of the fractional coordinates, in the cell there is afterwards: what a
+    change of the cell carries along does not count. Positions must not have been wrapped.
+    """
+    if any(system.pbc):
+        places = [to_fractional(walker.positions, walker.cell) for walker in (before, after)]
+        change = to_cartesian(places[1] - places[0], after.cell)
+    else:
+        change = after.positions - before.positions
+    if not system.has_frozen:
+        change = change - jnp.mean(change, axis=0)
+    return jnp.mean(length_squared(change[system.moving], axis=1), axis=0)
 
 
 def _wrap(system: System, walker: Walker) -> Walker:

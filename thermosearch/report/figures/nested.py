@@ -98,7 +98,7 @@ def dead_point_figure(runs: Mapping[str, Arrays]) -> Markup | None:
 
 
 def walk_figures(walks: Mapping[str, Arrays]) -> list[Markup]:
-    """Draw acceptance rates and step sizes of the moves of the first run."""
+    """Draw acceptance rates, step sizes and displacements of the walks of the first run."""
     for key, each in sorted(walks.items()):
         if {"accepted", "steps", "moves"} <= set(each):
             names = [str(name) for name in np.atleast_1d(each["moves"])]
@@ -108,7 +108,8 @@ def walk_figures(walks: Mapping[str, Arrays]) -> list[Markup]:
                 if name in each
             )
             rates = each["accepted"] / np.maximum(tried, 1)
-            return list(_histories(key, names, rates, each["steps"]))
+            figures = list(_histories(key, names, rates, each["steps"]))
+            return [*figures, *_displacements(key, each)]
     return []
 
 
@@ -132,6 +133,22 @@ def _histories(
             f"{title} of {len(names)} moves against the iteration.",
             f"{title[0].upper()}{title[1:]} of each move, {key}.",
         )
+
+
+def _displacements(key: str, walks: Arrays) -> Iterator[Markup]:
+    """How far walks carry atoms: below a bond, a liquid does not mix within one of them."""
+    if "displacement" not in walks:
+        return
+    figure, axes = new_axes()
+    axes.plot(walks["displacement"], color=SERIES[0])
+    log_axis(axes, "y")
+    axes.set_xlabel("iteration")
+    axes.set_ylabel("displacement in a walk")
+    yield to_markup(
+        figure,
+        "Root mean square displacement of the atoms in a walk against the iteration.",
+        f"Displacement of an atom in one walk (root mean square), {key}: compare it with a bond.",
+    )
 
 
 def _band(axes: Axes, arrays: Arrays, name: str, colour: str, label: str) -> None:
