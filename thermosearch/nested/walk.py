@@ -155,7 +155,12 @@ def _walk(
     start = Walked(walker, tally, none, none, jnp.zeros_like(limit))
     end = rounds * len(turns[0])
     walked = jax.lax.fori_loop(jnp.zeros_like(end), end, turn, start)
-    walked = walked._replace(displacement=displacement(system, walker, walked.walker))
+    return _ended(system, walker, walked)
+
+
+def _ended(system: System, start: Walker, walked: Walked) -> Walked:
+    """Say how far it went, wrap the positions, and sum energies of pairs afresh."""
+    walked = walked._replace(displacement=displacement(system, start, walked.walker))
     wrapped = _wrap(system, walked.walker)
     if not system.sums_pairs:
         return walked._replace(walker=wrapped)

@@ -9,8 +9,16 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from thermosearch.neural.config import ModelConfig
 from thermosearch.neural.model import NeuralPotential
-from thermosearch.neural.training.batches import Batch, Example, buckets, epoch, packing
+from thermosearch.neural.training.batches import (
+    Batch,
+    Bucket,
+    Example,
+    buckets,
+    epoch,
+    packing,
+)
 from thermosearch.neural.training.loss import Prediction, predict
 from thermosearch.neural.training.step import (
     Controls,
@@ -107,29 +115,11 @@ def fit(
     _, frozen = partition(model)
     take_step = make_step(config, steps, _per_batch(train, batches))
     check = validator(held_out or train, config)
-    bags = _bags(len(train), model.config.members, config)
-
-    packed: dict[int, list[Batch]] = {}
-
-    def batches_of(number: int) -> Iterator[tuple[Batch, Float[np.ndarray, "s members"]]]:
-        # Randomness depends on seed and epoch alone, so that a resumed run agrees.
-        age = number // config.repack_every
-        if age not in packed:
-            packed.clear()
-            generator = np.random.default_rng([config.seed, 0, age])
-            packed[age] = [
-                jax.device_put(batch)
-                for batch in epoch(train, shapes, generator, model.config.precision)
-            ]
-        generator = np.random.default_rng([config.seed, 1, number])
-        for k in generator.permutation(len(packed[age])):
-            batch = packed[age][k]
-            yield batch, _mixture(batch, bags, config.mean_share, generator)
-
+    shuffled = _Shuffled(train, shapes, config, model.config)
     state = resume or start(model, config, steps)
     last_good, retries = state, 0
     while state.epoch < config.epochs:
-        state, value = _one_epoch(state, frozen, batches_of(state.epoch), config, take_step)
+        state, value = _one_epoch(state, frozen, shuffled.epoch(state.epoch), config, take_step)
         if not np.isfinite(value):
             retries += 1
             if retries > config.retries:
@@ -153,6 +143,37 @@ def fit(
             _log.info("no better for %d validations: stopped", state.stale)
             break
     return eqx.combine(state.best, frozen), state
+
+
+class _Shuffled:
+    """The training data in batches, packed anew every few epochs and drawn in another order each.
+
+    What is random depends on seed and epoch alone, so that a resumed run agrees.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[Example],
+        shapes: Sequence[Bucket],
+        config: TrainConfig,
+        model: ModelConfig,
+    ) -> None:
+        self._train, self._shapes, self._config = train, shapes, config
+        self._precision = model.precision
+        self._bags = _bags(len(train), model.members, config)
+        self._packed: tuple[int, list[Batch]] = (-1, [])
+
+    def epoch(self, number: int) -> Iterator[tuple[Batch, Float[np.ndarray, "s members"]]]:
+        """Batches of an epoch, each with its shares in the losses of the members."""
+        age = number // self._config.repack_every
+        if age != self._packed[0]:
+            generator = np.random.default_rng([self._config.seed, 0, age])
+            batches = epoch(self._train, self._shapes, generator, self._precision)
+            self._packed = age, [jax.device_put(batch) for batch in batches]
+        generator = np.random.default_rng([self._config.seed, 1, number])
+        for k in generator.permutation(len(self._packed[1])):
+            batch = self._packed[1][k]
+            yield batch, _mixture(batch, self._bags, self._config.mean_share, generator)
 
 
 def _one_epoch(
