@@ -143,21 +143,12 @@ def powder_pattern(
     width : float
         Standard deviation of a line.
     """
-    cell = np.asarray(configuration.cell)
-    reciprocal = 2.0 * np.pi * np.linalg.inv(cell).T
+    volume = abs(float(np.linalg.det(configuration.cell)))
     reach = q[-1] + 4.0 * width
-    if abs(float(np.linalg.det(cell))) * reach**3 / (6.0 * np.pi**2) > MOST_WAVES:
+    if volume * reach**3 / (6.0 * np.pi**2) > MOST_WAVES:
         return np.ones(len(q))
-    counts = np.floor(reach * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
-    axes = np.meshgrid(*(np.arange(-n, n + 1) for n in counts), indexing="ij")
-    vectors = np.stack(axes, axis=-1).reshape(-1, 3) @ reciprocal
-    length = np.linalg.norm(vectors, axis=1)
-    near = (length > 1e-9) & (length < reach)
-    vectors, length = vectors[near], length[near]
-    scatterer = np.asarray(configuration.numbers, np.float64)
-    waves = np.exp(1j * vectors @ np.asarray(configuration.positions).T) @ scatterer
-    volume = abs(float(np.linalg.det(cell)))
-    weight = 2.0 * np.pi**2 / (volume * length**2) * np.abs(waves) ** 2 / np.sum(scatterer**2)
+    length, intensity = _reflections(configuration, reach)
+    weight = 2.0 * np.pi**2 / (volume * length**2) * intensity
     step = q[1] - q[0]
     edges = np.append(q - 0.5 * step, q[-1] + 0.5 * step)
     margin = int(np.ceil(4.0 * width / step))
@@ -165,6 +156,29 @@ def powder_pattern(
     heights, _ = np.histogram(length, wide, weights=weight)
     line = np.exp(-0.5 * (step * np.arange(-margin, margin + 1) / width) ** 2)
     return np.convolve(heights, line / (np.sum(line) * step), mode="same")[margin : margin + len(q)]
+
+
+def _reflections(
+    configuration: Configuration, reach: float
+) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
+    """|G| below `reach` and |sum_j f_j exp(i G . r_j)|^2 / sum_j f_j^2, G and -G together as one.
+
+    The phases of G are products of those of its three parts: a matrix product, few exponentials.
+    """
+    cell = np.asarray(configuration.cell)
+    counts = np.floor(reach * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
+    orders = [np.arange(0 if axis == 0 else -n, n + 1) for axis, n in enumerate(counts)]
+    places = np.asarray(configuration.positions) @ np.linalg.inv(cell)
+    parts = [np.exp(2j * np.pi * np.outer(n, x)) for n, x in zip(orders, places.T, strict=True)]
+    scatterer = np.asarray(configuration.numbers, np.float64)
+    planes = (parts[0][:, None] * parts[1]).reshape(-1, len(scatterer))
+    waves = (planes @ (parts[2] * scatterer).T).ravel()
+    whole = np.stack(np.meshgrid(*orders, indexing="ij"), axis=-1).reshape(-1, 3)
+    length = np.linalg.norm(whole @ (2.0 * np.pi * np.linalg.inv(cell).T), axis=1)
+    both = np.where(whole[:, 0] > 0, 2.0, 1.0)
+    near = (length > 1e-9) & (length < reach)
+    intensity = both * np.abs(waves) ** 2 / np.sum(scatterer**2)
+    return length[near], intensity[near]
 
 
 def _first_guess(configuration: Configuration) -> float:
