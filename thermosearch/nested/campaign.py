@@ -70,7 +70,9 @@ def run_all(
     courses = _taken_up(context, every)
     if courses is None:
         tasks = [(c, r) for c in range(len(problem.conditions)) for r in range(repeats)]
-        courses = crew.start(tasks, every)
+        courses = crew.start(tasks, every, context)
+    if courses is None:
+        return None
     length = exchange_every or 1
     with context.progress(None, f"nested sampling, {len(courses)} runs") as bar:
         while any(course.reason is None for course in courses):
@@ -103,14 +105,22 @@ class _Crew:
     communicator: Communicator
     parts: Parts | None = None
 
-    def start(self, tasks: list[tuple[int, int]], every: int) -> list[Course]:
-        """Draw the walkers of all runs."""
+    def start(
+        self, tasks: list[tuple[int, int]], every: int, context: RunContext
+    ) -> list[Course] | None:
+        """Draw the walkers of all runs, as many at a time as ranks; None if told to stop."""
 
         def one(task: tuple[int, int]) -> State:
             conditions = self.problem.conditions[task[0]]
             return self.sampler(*task).start(self.problem.founder_at(conditions))
 
-        states = self._map(one, tasks)
+        states: list[State] = []
+        with context.progress(len(tasks), "drawing walkers") as bar:
+            while len(states) < len(tasks):
+                if context.stop():
+                    return None
+                states += self._map(one, tasks[len(states) :][: self.communicator.size])
+                bar.update(len(states) - bar.n)
         return [
             Course(*task, state=state, history=History(every))
             for task, state in zip(tasks, states, strict=True)
