@@ -95,7 +95,7 @@ def state_curves(
     stated : dict
         Conditions that hold for all of them.
     """
-    temperatures = problem.kt / problem.units.boltzmann
+    temperatures = problem.temperatures
     key = problem.units.names["temperature"]
     integral = "relative to the prior" if is_relative(problem) else "configurational"
     notes = {
@@ -119,7 +119,7 @@ def curve_arrays(
     problem: Problem, conditions: Conditions, curves: dict[str, Curve], prefix: str
 ) -> dict[str, Any]:
     """Curves on the whole grid, as `results.h5` has them."""
-    arrays: dict[str, Any] = {f"{prefix}/temperature": problem.kt / problem.units.boltzmann}
+    arrays: dict[str, Any] = {f"{prefix}/temperature": problem.temperatures}
     if conditions.pressure is not None:
         arrays[f"{prefix}/pressure"] = conditions.pressure
     arrays[f"{prefix}/label"] = problem.label(conditions)

@@ -56,7 +56,7 @@ def find_transitions(
     seed : int
         Of the resampling.
     """
-    temperatures = problem.kt / problem.units.boltzmann
+    temperatures = problem.temperatures
     curves = resample([each.heat_capacity for each in rows], RESAMPLED, seed)
 
     def name(temperature: float) -> str:
@@ -146,7 +146,7 @@ def diagram_arrays(problem: Problem, transitions: list[Transition]) -> dict[str,
 
 def _top(problem: Problem, row: Averages, transition: Transition) -> float:
     """Temperature of the maximum of one repeat nearest to that of all, within its half height."""
-    temperatures = problem.kt / problem.units.boltzmann
+    temperatures = problem.temperatures
     peak = transition.peak
     left, right = (int(np.argmin(np.abs(temperatures - x))) for x in (peak.below, peak.above))
     return highest(temperatures, row.heat_capacity.mean(axis=0), left, right)[0]

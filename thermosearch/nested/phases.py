@@ -167,7 +167,7 @@ def phase_arrays(problem: Problem, phases: Phases, prefix: str) -> dict[str, Any
         arrays[f"{prefix}/{name}"] = found.value
         arrays[f"{prefix}/{name}_error"] = found.error
     if phases.names:
-        arrays[f"{prefix}/temperature"] = problem.kt / problem.units.boltzmann
+        arrays[f"{prefix}/temperature"] = problem.temperatures
         arrays[f"{prefix}/names"] = np.array(phases.names)
         arrays[f"{prefix}/shares"] = phases.shares.value
         arrays[f"{prefix}/shares_error"] = phases.shares.error

@@ -103,8 +103,8 @@ class Problem:
         One walker: species, frozen atoms, and the cell where it is fixed.
     conditions : tuple of Conditions
         Pressures times compositions.
-    kt : (t,) float64
-        Temperatures of the analysis, energies.
+    temperatures : (t,) float64
+        Of the analysis, as the study gives them: K, or kT of a reduced potential.
     units : Units
         Of the study.
     exchange_every : int or None
@@ -117,7 +117,7 @@ class Problem:
     criteria: Criteria
     founder: Walker
     conditions: tuple[Conditions, ...]
-    kt: Float[np.ndarray, " t"]
+    temperatures: Float[np.ndarray, " t"]
     units: Units
     exchange_every: int | None
 
@@ -149,6 +149,11 @@ class Problem:
         return ", ".join(f"{name} = {value}" for name, value in self.stated(conditions).items())
 
     @property
+    def kt(self) -> Float[np.ndarray, " t"]:
+        """Temperatures of the analysis, energies."""
+        return self.temperatures * self.units.boltzmann
+
+    @property
     def reweighting(self) -> int:
         """Power of the volume by which the analysis weights the points."""
         measure = self.system.measure
@@ -166,8 +171,8 @@ def make_problem(study: NestedStudy) -> Problem:
     """
     potential = _potential(study)
     units = Units(potential.units == "reduced")
-    lowest, highest, count = study.analysis.temperatures
-    kt = np.linspace(lowest, highest, count) * units.boltzmann
+    temperatures = np.linspace(*study.analysis.temperatures)
+    kt = temperatures * units.boltzmann
     mobile = len(study.system.all_numbers[0])
     container = make_container(study, units.pressure, mobile)
     frozen = read_frozen(study, container.cell)
@@ -189,7 +194,7 @@ def make_problem(study: NestedStudy) -> Problem:
         criteria=_criteria(study, units, kt),
         founder=_founder(study, container.cell, frozen),
         conditions=_conditions(study),
-        kt=kt,
+        temperatures=temperatures,
         units=units,
         exchange_every=study.method.exchange_every,
     )

@@ -95,7 +95,7 @@ def summarise(
 
 
 def _state_shares(problem: Problem, phases: Phases, stated: dict[str, Any]) -> Iterator[Quantity]:
-    temperatures = problem.kt / problem.units.boltzmann
+    temperatures = problem.temperatures
     for row, name in enumerate(phases.names):
         for place in stated_places(problem):
             share = float(phases.shares.value[row, place])
@@ -155,7 +155,7 @@ def _doubts(
     limit = study.analysis.spread_flag
     if spread is None or not np.any(spread.estimate.value > limit):
         return
-    temperatures = problem.kt / problem.units.boltzmann
+    temperatures = problem.temperatures
     bad = temperatures[spread.estimate.value > limit]
     where = problem.label(conditions)
     yield (
@@ -174,7 +174,7 @@ def _bursts(problem: Problem, conditions: Conditions, curves: dict[str, Curve]) 
     gas = (n + 1) / (n + 2) * float(measure.highest)
     burst = curves["volume"].estimate.value > BURST * gas
     if np.any(burst):
-        lowest = float(problem.kt[burst].min() / problem.units.boltzmann)
+        lowest = float(problem.temperatures[burst].min())
         yield (
             f"{problem.label(conditions)}: from {lowest:.4g} {unit} on the cell grows to the upper "
             "bound of system.flexible_cell.volume_per_atom: raise it, or the pressure, or lower "
