@@ -82,7 +82,7 @@ def test_sixteen_atoms_freeze_into_diamond(sixteen: Results) -> None:
 
 
 @pytest.mark.xfail(
-    reason="K = 256: two repeats of 16 atoms freeze at 1438(16) and 1728(17) K, and their mean heat "
+    reason="K = 256: two repeats of 16 atoms freeze at 1438(16) and 1728(17) K: their mean heat "
     "capacity has no maximum clear of its errors",
     strict=True,
 )
