@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.mpi, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.mpi, pytest.mark.timeout(600)]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.mpi, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.mpi, pytest.mark.timeout(600)]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
