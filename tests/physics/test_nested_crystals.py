@@ -67,7 +67,7 @@ def test_silicon_melts_lower_under_pressure(eight: Results) -> None:
 
 
 def test_sixteen_atoms_freeze_into_diamond(sixteen: Results) -> None:
-    """From nothing, in both repeats: the cubic one, the hexagonal one, or stackings of each.
+    """From nothing, in both repeats: the cubic one or the hexagonal one.
 
     Stillinger-Weber's energy of both is the same, as its cutoff ends before second neighbours.
     """

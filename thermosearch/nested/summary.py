@@ -95,13 +95,13 @@ def summarise(
 
 
 def _state_shares(problem: Problem, phases: Phases, stated: dict[str, Any]) -> Iterator[Quantity]:
-    temperatures = problem.temperatures
     for row, name in enumerate(phases.names):
         for place in stated_places(problem):
             share = float(phases.shares.value[row, place])
             if not name or share < LEAST_SHARE:
                 continue
-            at = {problem.units.names["temperature"]: float(temperatures[place]), "phase": name}
+            temperature = float(problem.temperatures[place])
+            at = {problem.units.names["temperature"]: temperature, "phase": name}
             error = float(phases.shares.error[row, place])
             yield Quantity("phase_share", share, error, "1", stated | at)
 
@@ -155,8 +155,7 @@ def _doubts(
     limit = study.analysis.spread_flag
     if spread is None or not np.any(spread.estimate.value > limit):
         return
-    temperatures = problem.temperatures
-    bad = temperatures[spread.estimate.value > limit]
+    bad = problem.temperatures[spread.estimate.value > limit]
     where = problem.label(conditions)
     yield (
         f"{where + ': ' if where else ''}the committee's spread is above {limit:g} {spread.unit} "

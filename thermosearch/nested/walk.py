@@ -142,12 +142,11 @@ def _walk(
             trial = choice.call(alone)
         else:
             trial = apply(system, choice, walked.walker, limit, fresh)
-        return Walked(
-            trial.walker,
-            walked.tally.at[kind].add(trial.tally),
-            jnp.maximum(walked.needed, trial.needed),
-            walked.evaluations + trial.evaluations,
-            walked.displacement,
+        return walked._replace(
+            walker=trial.walker,
+            tally=walked.tally.at[kind].add(trial.tally),
+            needed=jnp.maximum(walked.needed, trial.needed),
+            evaluations=walked.evaluations + trial.evaluations,
         )
 
     if system.has_densities:

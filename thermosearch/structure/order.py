@@ -165,16 +165,16 @@ def _reflections(
 
     The phases of G are products of those of its three parts: a matrix product, few exponentials.
     """
-    cell = np.asarray(configuration.cell)
+    cell, inverse = np.asarray(configuration.cell), np.linalg.inv(configuration.cell)
     counts = np.floor(reach * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
     orders = [np.arange(0 if axis == 0 else -n, n + 1) for axis, n in enumerate(counts)]
-    places = np.asarray(configuration.positions) @ np.linalg.inv(cell)
+    places = np.asarray(configuration.positions) @ inverse
     parts = [np.exp(2j * np.pi * np.outer(n, x)) for n, x in zip(orders, places.T, strict=True)]
     scatterer = np.asarray(configuration.numbers, np.float64)
     planes = (parts[0][:, None] * parts[1]).reshape(-1, len(scatterer))
     waves = (planes @ (parts[2] * scatterer).T).ravel()
     whole = np.stack(np.meshgrid(*orders, indexing="ij"), axis=-1).reshape(-1, 3)
-    length = np.linalg.norm(whole @ (2.0 * np.pi * np.linalg.inv(cell).T), axis=1)
+    length = np.linalg.norm(whole @ (2.0 * np.pi * inverse.T), axis=1)
     both = np.where(whole[:, 0] > 0, 2.0, 1.0)
     near = (length > 1e-9) & (length < reach)
     intensity = both * np.abs(waves) ** 2 / np.sum(scatterer**2)
