@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -116,3 +117,5 @@ def test_total_momenta_stand_in_the_order_of_the_features() -> None:
     # Two pair terms; p_110; p_002 and p_112, then p_012; one coupling 1 + 1 + 2.
     assert total_momenta(config).tolist() == [0, 0, 2, 4, 4, 4, 4]
     assert feature_count(config) == 7
+    twice = dataclasses.replace(config, members=2, descriptors=2)
+    assert total_momenta(twice).tolist() == 2 * [0, 0, 2, 4, 4, 4, 4]

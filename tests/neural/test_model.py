@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 from thermosearch.configuration import Array, Configuration, from_ase
 from thermosearch.neural import model as neural_model
 from thermosearch.neural.config import ModelConfig
-from thermosearch.neural.model import NeuralPotential, single_member, with_precision
+from thermosearch.neural.model import NeuralPotential, with_precision
+from thermosearch.neural.parts import joined, parts, single_member
 from thermosearch.potentials.check import check_potential
 from thermosearch.potentials.interface import Neighbours, energy_forces, energy_forces_stress
 from thermosearch.potentials.neighbours_host import host_neighbours
@@ -158,12 +159,53 @@ def test_blocks_of_atoms_give_what_all_atoms_give_together(
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-def test_a_member_alone_is_that_member(model: NeuralPotential, crystal: Configuration) -> None:
+@pytest.mark.parametrize(("members", "descriptors"), [(2, 1), (2, 2), (4, 2)])
+def test_a_member_alone_is_that_member(
+    members: int, descriptors: int, crystal: Configuration
+) -> None:
+    config = dataclasses.replace(CONFIG, members=members, descriptors=descriptors)
+    model = NeuralPotential.initial(config, jax.random.key(0))
     neighbours = jax.tree.map(jnp.asarray, host_neighbours(crystal, model.cutoff))
     crystal = jax.tree.map(jnp.asarray, crystal)
-    members = model.member_energies(crystal, neighbours)
-    alone = [single_member(model, k).energy(crystal, neighbours) for k in range(2)]
-    np.testing.assert_allclose(alone, members, rtol=1e-12)
+    together = model.member_energies(crystal, neighbours)
+    alone = [single_member(model, k) for k in range(members)]
+    np.testing.assert_allclose(
+        [one.energy(crystal, neighbours) for one in alone], together, rtol=1e-12
+    )
+    # Members of one descriptor see the same features, those of two do not.
+    seen = [np.asarray(one.features(crystal, neighbours)) for one in alone]
+    share = members // descriptors
+    for k, features in enumerate(seen):
+        same = [np.allclose(features, other) for other in seen]
+        assert same == [other // share == k // share for other in range(members)]
+
+
+@pytest.mark.parametrize("elements", [("Si", "O"), ("Si",)])
+def test_joined_models_are_their_mean_and_come_apart_again(
+    elements: tuple[str, ...], crystal: Configuration
+) -> None:
+    """With several elements each model brings its own vectors of them."""
+    config = dataclasses.replace(CONFIG, elements=elements)
+    numbers = crystal.numbers if len(elements) == 2 else np.full_like(crystal.numbers, 14)
+    crystal = jax.tree.map(jnp.asarray, crystal._replace(numbers=numbers))
+    models = [NeuralPotential.initial(config, jax.random.key(seed)) for seed in range(3)]
+    neighbours = jax.tree.map(jnp.asarray, host_neighbours(crystal, config.cutoff))
+    alone = [model.member_energies(crystal, neighbours) for model in models]
+    whole = joined(models)
+    assert (whole.config.members, whole.config.descriptors) == (6, 3)
+    np.testing.assert_allclose(
+        whole.member_energies(crystal, neighbours), np.concatenate(alone), rtol=1e-12
+    )
+    np.testing.assert_allclose(whole.energy(crystal, neighbours), np.mean(alone), rtol=1e-12)
+    again = [model.member_energies(crystal, neighbours) for model in parts(whole)]
+    np.testing.assert_allclose(again, alone, rtol=1e-12)
+
+
+def test_members_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(ValueError, match="members = 4 do not divide into 3 parts"):
+        dataclasses.replace(CONFIG, members=4, descriptors=3)
+    with pytest.raises(ValueError, match="give `radial`"):
+        dataclasses.replace(CONFIG, members=4, descriptors=2, radial=None, couplings=())
 
 
 def test_unknown_element_is_not_a_number(model: NeuralPotential, crystal: Configuration) -> None:

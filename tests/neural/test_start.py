@@ -14,6 +14,7 @@ from thermosearch.configuration import from_ase
 from thermosearch.launch import run
 from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.model_file import load_file
+from thermosearch.neural.parts import joined
 from thermosearch.neural.study import TrainStudy
 from thermosearch.neural.training.prepare import prepare
 from thermosearch.potentials.evaluate import evaluate
@@ -38,7 +39,7 @@ def started(folder: Path, symbol: str = "Si", **changes: Any) -> NeuralPotential
     write(folder / "data.extxyz", frames)
     given = {"data": [{"file": "data.extxyz"}], "start": "silicon"} | changes
     study = TrainStudy.model_validate(given, context={"folder": folder})
-    return prepare(study).model
+    return joined(prepare(study).parts)
 
 
 def test_before_the_first_step_it_is_the_model_it_starts_from(tmp_path: Path) -> None:

@@ -15,16 +15,16 @@ from ase.calculators.emt import EMT
 from thermosearch.configuration import from_ase
 from thermosearch.dataset import Dataset, Frame
 from thermosearch.neural.config import ModelConfig
-from thermosearch.neural.execute import restored, saveable
 from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.training import batches
 from thermosearch.neural.training import fit as loop
 from thermosearch.neural.training import moments as moments_module
 from thermosearch.neural.training.batches import Example, buckets, epoch, example
-from thermosearch.neural.training.fit import fit, start
+from thermosearch.neural.training.fit import fit
 from thermosearch.neural.training.loss import LossConfig, loss, predict
 from thermosearch.neural.training.moments import with_moments
 from thermosearch.neural.training.references import normalised, reference_energies
+from thermosearch.neural.training.saved import restored, saveable
 from thermosearch.neural.training.split import stratified_split
 from thermosearch.neural.training.step import TrainConfig
 from thermosearch.potentials.interface import energy_forces_stress
@@ -130,8 +130,8 @@ def test_flat_batch_gives_what_the_interface_gives(data: Dataset) -> None:
     assert sorted(seen) == list(range(len(data)))
 
 
-@pytest.mark.parametrize("radial", [(3, 2, 2), None])
-def test_moments_give_what_the_pairs_give(radial: tuple[int, ...] | None) -> None:
+@pytest.mark.parametrize(("radial", "descriptors"), [((3, 2, 2), 1), ((3, 2, 2), 2), (None, 1)])
+def test_moments_give_what_the_pairs_give(radial: tuple[int, ...] | None, descriptors: int) -> None:
     """The two ways to energies, forces and stress of a one-element model, repulsion included."""
     config = ModelConfig(
         elements=("Cu",),
@@ -145,6 +145,7 @@ def test_moments_give_what_the_pairs_give(radial: tuple[int, ...] | None) -> Non
         coupling_channels=2,
         widths=(5,),
         members=2,
+        descriptors=descriptors,
         precision="float64",
         repulsion=(0.8, 1.2),
     )
@@ -295,8 +296,7 @@ def test_resumed_training_agrees_bit_for_bit(prepared: tuple) -> None:
         *(model, examples, examples[:3], CONFIG), after_epoch=lambda state: state.epoch == 3
     )
     assert half.epoch == 3
-    arrays, meta = saveable(half)
-    again = restored(start(model, CONFIG, 1), Checkpoint(3, arrays, meta))
+    (again,) = restored([model], CONFIG, Checkpoint(3, *saveable([half])))
     resumed, found = fit(model, examples, examples[:3], CONFIG, resume=again)
     assert found.history == expected.history
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):

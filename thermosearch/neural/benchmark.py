@@ -18,7 +18,8 @@ from ase.build import bulk
 from ase.data import chemical_symbols
 
 from thermosearch.configuration import Configuration, from_ase, stack
-from thermosearch.neural.model import NeuralPotential, single_member
+from thermosearch.neural.model import NeuralPotential
+from thermosearch.neural.parts import single_member
 from thermosearch.potentials.interface import (
     Neighbours,
     Potential,

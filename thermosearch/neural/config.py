@@ -56,7 +56,11 @@ class ModelConfig:
     widths : tuple of int
         Neurons of the hidden layers.
     members : int
-        Networks of the committee; they share the descriptor.
+        Networks of the committee.
+    descriptors : int
+        Sets of learned radial functions; each describes the atoms for its share of the members.
+        One costs least; more make the members differ in what they see, and so their mean more
+        accurate and their spread more telling.
     precision : {"float32", "float64"}
         Of everything between pair vectors and atomic energies.
     repulsion : tuple of float or None
@@ -81,6 +85,7 @@ class ModelConfig:
     core: Literal["pyramid", "residual"] = "pyramid"
     widths: tuple[int, ...] = (64, 32, 16)
     members: int = 1
+    descriptors: int = 1
     precision: Literal["float32", "float64"] = "float32"
     repulsion: tuple[float, float] | None = (0.35, 0.7)
 
@@ -95,7 +100,7 @@ class ModelConfig:
 
     @property
     def radial_counts(self) -> tuple[int, ...]:
-        """Radial functions q of each l that are summed over the neighbours."""
+        """Radial functions q of each l in one descriptor."""
         if self.radial is not None:
             return self.radial
         channels = self.channels if len(self.elements) > 1 else 1
@@ -128,7 +133,7 @@ def _as_tuple(value: Any) -> Any:
 
 def _problems(config: ModelConfig) -> list[str]:
     """List what makes the fields no model, one line each."""
-    found = []
+    found = _committee_problems(config)
     wrong = [symbol for symbol in config.elements if symbol not in chemical_symbols[1:]]
     if wrong or not config.elements or len(set(config.elements)) < len(config.elements):
         found.append(f"elements must be different chemical symbols, got {config.elements}")
@@ -152,4 +157,13 @@ def _problems(config: ModelConfig) -> list[str]:
             found.append(f"coupling {triple} has too few radial functions for coupling_channels")
     if config.repulsion is not None and not 0.0 < config.repulsion[0] < config.repulsion[1]:
         found.append(f"repulsion needs 0 < inner < outer, got {config.repulsion}")
+    return found
+
+
+def _committee_problems(config: ModelConfig) -> list[str]:
+    found = []
+    if config.descriptors < 1 or config.members % config.descriptors:
+        found.append(f"members = {config.members} do not divide into {config.descriptors} parts")
+    if config.descriptors > 1 and config.radial is None:
+        found.append("descriptors = 2 or more differ in learned radial functions: give `radial`")
     return found

@@ -8,9 +8,11 @@ is linear in neighbours; the invariants are polynomials of the coefficients:
     sum G c_l1m1 c_l2m2 c_l3m3  four-body: couplings of three angular momenta
 
 The radial functions are the g_{n-l,l} of Kocer, Mason, Erturk (2020), weighted by the learned
-vector of the neighbour's element, as they are or in learned linear combinations.
+vector of the neighbour's element, as they are or in learned linear combinations; of these there
+may be several sets, each with its own invariants.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import equinox as eqx
@@ -36,8 +38,8 @@ class Descriptor(eqx.Module):
         Static.
     embedding : (E, K) or None
         Vector of each element as a neighbour; None for one element.
-    mixing : tuple over l of (Q_l, K, n_max - l + 1), or None
-        Learned radial functions; None where the basis is taken as it is.
+    mixing : tuple over l of (G Q_l, K, n_max - l + 1), or None
+        Learned radial functions, one set after the other; None where the basis is taken as it is.
     """
 
     config: ModelConfig = eqx.field(static=True)
@@ -55,8 +57,9 @@ class Descriptor(eqx.Module):
             embedding = jax.random.normal(embedding_key, (len(config.elements), channels), dtype)
         mixing = None
         if config.radial is not None:
+            sets, orders = config.descriptors, config.n_max + 1
             mixing = tuple(
-                _unit_rows(mixing_keys[l], (count, channels, config.n_max - l + 1), dtype)
+                _unit_rows(mixing_keys[l], sets, (count, channels, orders - l), dtype)
                 for l, count in enumerate(config.radial)
             )
         return cls(config, embedding, mixing)
@@ -95,7 +98,7 @@ class Descriptor(eqx.Module):
         filled: Bool[Array, "m n"],
         species: Int[Array, "m n"],
     ) -> list[Float[Array, "_ _ n"]]:
-        """Expansion coefficients c_qlm of the neighbour densities, (2 l + 1, q, n) for each l.
+        """Expansion coefficients c_qlm of the neighbour densities, (2 l + 1, G q, n) for each l.
 
         Takes the pair vectors in units of the cutoff.
         """
@@ -112,7 +115,7 @@ class Descriptor(eqx.Module):
         filled: Bool[Array, "m n"],
         species: Int[Array, "m n"],
     ) -> list[Float[Array, "_ m n"]]:
-        """R_q(r, Z) / (r / cutoff)^l of every pair, (q, m, n) for each l; zero in empty slots.
+        """R_q(r, Z) / (r / cutoff)^l of every pair, (G q, m, n) for each l; zero in empty slots.
 
         Takes the pair vectors in units of the cutoff.
         """
@@ -147,7 +150,7 @@ class Descriptor(eqx.Module):
 
 
 def feature_count(config: ModelConfig) -> int:
-    """Count the invariants."""
+    """Count the invariants of all sets."""
     return len(total_momenta(config))
 
 
@@ -161,13 +164,20 @@ def total_momenta(config: ModelConfig) -> Int[np.ndarray, " features"]:
             shifts = range(min(config.cross, count - 1) + 1)
             momenta += [2 * l] * sum(count - shift for shift in shifts)
     momenta += [sum(triple) for triple in config.couplings for _ in range(config.coupling_channels)]
-    return np.array(momenta, int)
+    return np.tile(np.array(momenta, int), config.descriptors)
 
 
 def invariants(
     config: ModelConfig, coefficients: list[Float[Array, "_ _ n"]]
 ) -> Float[Array, "features n"]:
-    """Pair terms, power spectrum and four-body couplings of the coefficients (2 l + 1, q, n)."""
+    """Pair terms, power spectrum and four-body couplings of the coefficients (2 l + 1, G q, n)."""
+    sets = zip(*(jnp.split(c, config.descriptors, axis=1) for c in coefficients), strict=True)
+    return jnp.concatenate([_of_one_set(config, of_set) for of_set in sets])
+
+
+def _of_one_set(
+    config: ModelConfig, coefficients: Sequence[Float[Array, "_ _ n"]]
+) -> Float[Array, "features n"]:
     features = []
     for l, c in enumerate(coefficients):
         if _linear(config, l):
@@ -215,9 +225,9 @@ def _odd_lines(n: int) -> int:
 
 
 def _unit_rows(
-    key: jax.Array, shape: tuple[int, int, int], dtype: np.dtype
-) -> Float[Array, "q channels n"]:
-    """Rows of a random orthogonal matrix: different functions from the start."""
+    key: jax.Array, sets: int, shape: tuple[int, int, int], dtype: np.dtype
+) -> Float[Array, "rows channels n"]:
+    """Rows of random orthogonal matrices, one a set: different functions from the start."""
     count, size = shape[0], shape[1] * shape[2]
-    square = jax.random.orthogonal(key, max(count, size), dtype=dtype)
-    return square[:count, :size].reshape(shape)
+    squares = jax.random.orthogonal(key, max(count, size), (sets,), dtype)
+    return squares[:, :count, :size].reshape(sets * count, *shape[1:])

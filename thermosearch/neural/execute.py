@@ -1,20 +1,22 @@
 """The train engine: from a study to a model file, its errors and its learning curve."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
+from tqdm import tqdm
 
 from thermosearch.dataset import read_dataset
 from thermosearch.neural import model_file
 from thermosearch.neural.metrics import errors, parity, predictions
 from thermosearch.neural.model import NeuralPotential
+from thermosearch.neural.parts import joined
 from thermosearch.neural.study import TrainStudy
-from thermosearch.neural.training.fit import TrainState, fit, predicted, start
+from thermosearch.neural.training.fit import TrainState, fit, predicted
 from thermosearch.neural.training.prepare import Prepared, prepare
+from thermosearch.neural.training.saved import restored, saveable
 from thermosearch.potentials.registry import find_model
-from thermosearch.runtime.checkpoint import Checkpoint
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.results import Quantity, Results
 
@@ -41,11 +43,11 @@ def execute(study: TrainStudy, context: RunContext) -> Results:
     prepared = prepare(study)
     context.log.info(
         "%d structures to train on, %d held out; cutoff %.2f A",
-        *(len(prepared.train), len(prepared.held_out), prepared.model.cutoff),
+        *(len(prepared.train), len(prepared.held_out), prepared.parts[0].cutoff),
     )
-    model, state, stopped = _trained(study, prepared, context)
-    if stopped:
-        return Results("train", "stopped", arrays=_learning(state))
+    model, states = _trained(study, prepared, context)
+    if model is None:
+        return Results("train", "stopped", arrays=_learning(states))
     splits = {"train": prepared.train_data, "validation": prepared.held_out_data}
     found = {
         "train": predicted(model, prepared.train, study.training),
@@ -57,13 +59,13 @@ def execute(study: TrainStudy, context: RunContext) -> Results:
         found[name] = predictions(model, splits[name])
     found = {name: got for name, got in found.items() if got}
     judged = {name: errors(splits[name], got) for name, got in found.items()}
-    arrays = _learning(state)
+    arrays = _learning(states)
     for name, got in found.items():
         drawn = thinned(parity(splits[name], got))
         arrays |= {f"parity/{name}/{key}": array for key, array in drawn.items()}
     if context.communicator.rank == 0:
         kept = {k: v for k, v in arrays.items() if k.startswith("parity/") and "/train/" not in k}
-        about = _about(study, prepared, state, judged)
+        about = _about(study, prepared, states, judged)
         model_file.save(context.folder.file(MODEL_NAME), model, about, kept)
         context.folder.write("errors.json", json.dumps(judged, indent=1) + "\n")
     return Results("train", "finished", _quantities(judged), arrays=arrays)
@@ -71,70 +73,57 @@ def execute(study: TrainStudy, context: RunContext) -> Results:
 
 def _trained(
     study: TrainStudy, prepared: Prepared, context: RunContext
-) -> tuple[NeuralPotential, TrainState, bool]:
-    """Train with progress and checkpoints; True if it was stopped before the end."""
-    config = study.training
+) -> tuple[NeuralPotential | None, list[TrainState]]:
+    """Train part after part, with progress and checkpoints; None if stopped before the end.
+
+    Each part, one descriptor with its members, draws by a seed of its own.
+    """
+    config, count = study.training, len(prepared.parts)
     saved = context.checkpoints.load_latest()
-    fresh = start(prepared.model, config, 1)
-    resume = None if saved is None else restored(fresh, saved)
-    stopped = False
-    with context.progress(config.epochs, "training") as bar:
-        bar.update(0 if resume is None else resume.epoch)
-
-        def after_epoch(state: TrainState) -> bool:
-            nonlocal stopped
-            bar.update(state.epoch - bar.n)
-            if state.history:
-                last = state.history[-1]
-                bar.set_postfix_str(
-                    f"{1e3 * last['energy_mae']:.2f} meV/atom, {last['force_mae']:.4f} eV/A"
-                )
-            stopped = context.stop() and state.epoch < config.epochs
-            if stopped or context.checkpoint_due():
-                context.checkpoints.save(state.epoch, *saveable(state))
-            return stopped
-
-        model, state = fit(
-            prepared.model,
-            *(prepared.train, prepared.held_out, config),
-            resume=resume,
-            after_epoch=after_epoch,
-        )
-    return model, state, stopped
+    states = [] if saved is None else restored(prepared.parts, config, saved)
+    models = []
+    with context.progress(count * config.epochs, "training") as bar:
+        for number, part in enumerate(prepared.parts):
+            watch = _Watch(context, bar, states[:number], config.epochs)
+            model, state = fit(
+                part,
+                *(prepared.train, prepared.held_out),
+                config.model_copy(update={"seed": config.seed + number}),
+                resume=states[number] if number < len(states) else None,
+                after_epoch=watch,
+            )
+            models.append(model)
+            states[number : number + 1] = [state]
+            if watch.stopped:
+                return None, states
+    return joined(models), states
 
 
-def saveable(state: TrainState) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and JSON of a state."""
-    leaves = jax.tree.leaves((state.weights, state.best))
-    arrays = {f"leaf_{k:04d}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
-    score = state.best_score if np.isfinite(state.best_score) else None
-    meta = {name: getattr(state, name) for name in ("epoch", "steps", "stale", "rate")}
-    # NaN (no stress in the data) is no JSON number.
-    history = [{k: None if np.isnan(v) else v for k, v in row.items()} for row in state.history]
-    return arrays, {**meta, "best_score": score, "history": history}
+class _Watch:
+    """What happens after every epoch of a part: progress, checkpoint, a look for a stop."""
 
+    def __init__(
+        self, context: RunContext, bar: tqdm, earlier: Sequence[TrainState], epochs: int
+    ) -> None:
+        self._context, self._bar, self._earlier, self._epochs = context, bar, earlier, epochs
+        self.stopped = False
 
-def restored(fresh: TrainState, saved: Checkpoint) -> TrainState:
-    """State of a checkpoint; `fresh` is any state of the same training."""
-    leaves, structure = jax.tree.flatten((fresh.weights, fresh.best))
-    arrays = [saved.arrays[f"leaf_{k:04d}"] for k in range(len(leaves))]
-    weights, best = jax.tree.unflatten(structure, arrays)
-    meta = dict(saved.meta)
-    history = tuple(
-        {k: float("nan") if v is None else v for k, v in row.items()} for row in meta.pop("history")
-    )
-    score = meta.pop("best_score")
-    return TrainState(
-        weights=weights,
-        best=best,
-        best_score=float("inf") if score is None else score,
-        history=history,
-        **meta,
-    )
+    def __call__(self, state: TrainState) -> bool:
+        done = len(self._earlier) * self._epochs + state.epoch
+        self._bar.update(done - self._bar.n)
+        if state.history:
+            last = state.history[-1]
+            self._bar.set_postfix_str(
+                f"{1e3 * last['energy_mae']:.2f} meV/atom, {last['force_mae']:.4f} eV/A"
+            )
+        self.stopped = self._context.stop() and done < self._bar.total
+        if self.stopped or self._context.checkpoint_due():
+            self._context.checkpoints.save(done, *saveable([*self._earlier, state]))
+        return self.stopped
 
 
 def _about(
-    study: TrainStudy, prepared: Prepared, state: TrainState, judged: dict[str, Any]
+    study: TrainStudy, prepared: Prepared, states: Sequence[TrainState], judged: dict[str, Any]
 ) -> dict[str, Any]:
     """Tell the origin of a model: its data, errors and settings."""
     return {
@@ -143,7 +132,7 @@ def _about(
         "data": list(prepared.notes),
         "errors": judged,
         "training": study.training.model_dump(mode="json"),
-        "epochs": state.epoch,
+        "epochs": [state.epoch for state in states],
         "start": None if study.start is None else _origin(study.start),
     }
 
@@ -179,15 +168,17 @@ def thinned(arrays: dict[str, np.ndarray], most: int = 10_000) -> dict[str, np.n
     return kept
 
 
-def _learning(state: TrainState) -> dict[str, np.ndarray]:
-    """Learning curve of the committee's mean."""
+def _learning(states: Sequence[TrainState]) -> dict[str, np.ndarray]:
+    """Learning curves: of the committee's mean, or of the mean of each part."""
     columns = {
         "epoch": ("epoch", 1.0),
         "loss_train": ("loss_train", 1.0),
         "energy_mae_validation": ("energy_mae", 1e3),
         "force_mae_validation": ("force_mae", 1.0),
     }
+    names = ["mean"] if len(states) == 1 else [f"descriptor {k + 1}" for k in range(len(states))]
     return {
-        f"learning/mean/{name}": factor * np.array([row[key] for row in state.history])
+        f"learning/{part}/{name}": factor * np.array([row[key] for row in state.history])
+        for part, state in zip(names, states, strict=True)
         for name, (key, factor) in columns.items()
     }

@@ -26,8 +26,9 @@ class NeuralPotential(Committee):
 
     E = sum_i [ reference(Z_i) + scale * mean_M network_M((D_i - shift) * gain) ] + repulsion
 
-    The members share the descriptor D and differ in their networks, so their mean costs one
-    descriptor and its reverse pass once.
+    Members that share a descriptor D differ in their networks only, so that their mean costs one
+    descriptor and its reverse pass once. With several descriptors each has its share of the
+    members; harmonics and radial basis are those of all.
 
     Attributes
     ----------
@@ -64,7 +65,7 @@ class NeuralPotential(Committee):
             descriptor=Descriptor.initial(config, descriptor_key),
             feature_shift=jnp.zeros((elements, features), dtype),
             feature_gain=jnp.ones((elements, features), dtype),
-            networks=Networks.initial(config, features, networks_key),
+            networks=Networks.initial(config, features // config.descriptors, networks_key),
             energy_scale=jnp.ones((), dtype),
             references=jnp.zeros(elements, jnp.float64),
         )
@@ -303,10 +304,3 @@ def with_precision(
     cast_model = jax.tree.map(cast, model)
     kept = replace(cast_model, references=model.references)
     return with_config(kept, replace(model.config, precision=precision))
-
-
-def single_member(model: NeuralPotential, member: int) -> NeuralPotential:
-    """One member as a model of its own, which does not pay for the others' networks."""
-    networks = jax.tree.map(lambda leaf: leaf[member : member + 1], model.networks)
-    alone = replace(model, networks=networks)
-    return with_config(alone, replace(model.config, members=1))

@@ -12,6 +12,8 @@ from thermosearch.neural.config import ModelConfig
 class Networks(eqx.Module):
     """M networks of one shape, their weights stacked along the first axis.
 
+    Features may come in G equal parts; the first M / G networks read the first part, and so on.
+
     Hidden layers are swish(W h + b), in sequence ("pyramid") or added to their input
     ("residual"); elements share the weights and differ in the biases of the first layer and of
     the output.
@@ -41,7 +43,15 @@ class Networks(eqx.Module):
 
     @classmethod
     def initial(cls, config: ModelConfig, features: int, key: jax.Array) -> "Networks":
-        """Draw normal weights of variance 1 / inputs, different for each member."""
+        """Draw normal weights of variance 1 / inputs, different for each member.
+
+        Parameters
+        ----------
+        config : ModelConfig
+        features : int
+            That a network reads.
+        key : jax.Array
+        """
         dtype = jnp.dtype(config.precision)
         members, elements = config.members, len(config.elements)
         sizes = (features, *config.widths)
@@ -62,18 +72,21 @@ class Networks(eqx.Module):
         )
 
     def __call__(
-        self, features: Float[Array, "n features"], species: Int[Array, " n"]
+        self, features: Float[Array, "n all_features"], species: Int[Array, " n"]
     ) -> Float[Array, "members n"]:
         """Energies of all atoms by all members.
 
         Parameters
         ----------
-        features : (n, features)
+        features : (n, G features)
             Normalised.
         species : (n,) int32
             Element index of each atom.
         """
-        layer = jnp.einsum("mfh,fn->mhn", self.weights[0], features.T)
+        first = self.weights[0]
+        parts = features.T.reshape(-1, first.shape[1], len(features))
+        by_part = first.reshape(len(parts), -1, *first.shape[1:])
+        layer = jnp.einsum("gmfh,gfn->gmhn", by_part, parts).reshape(*first.shape[::2], -1)
         hidden = jax.nn.swish(layer + _by_element(self.first_biases, species))
         for weight, bias in zip(self.weights[1:], self.biases, strict=True):
             layer = jnp.einsum("mfh,mfn->mhn", weight, hidden)

@@ -95,6 +95,7 @@ class ModelSection(StrictModel):
     core: Literal["pyramid", "residual"] = "pyramid"
     widths: tuple[PositiveInt, ...] = (48, 24)
     members: PositiveInt = 4
+    descriptors: PositiveInt = 1
     repulsion: tuple[PositiveFloat, PositiveFloat] | None = (0.35, 0.7)
 
     @field_validator("elements")

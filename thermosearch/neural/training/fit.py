@@ -113,12 +113,14 @@ def fit(
     batches = sum(1 for _ in packing(train, shapes, generator))
     steps = config.epochs * batches
     _, frozen = partition(model)
-    take_step = make_step(config, steps, _per_batch(train, batches))
+    # Seeds are no business of the compiled step, so that trainings of other seeds share it.
+    seedless = config.model_copy(update={"seed": 0})
+    take_step = make_step(seedless, steps, _per_batch(train, batches))
     check = validator(held_out or train, config)
     shuffled = _Shuffled(train, shapes, config, model.config)
     state = resume or start(model, config, steps)
     last_good, retries = state, 0
-    while state.epoch < config.epochs:
+    while not _ended(state, config):
         state, value = _one_epoch(state, frozen, shuffled.epoch(state.epoch), config, take_step)
         if not np.isfinite(value):
             retries += 1
@@ -139,10 +141,14 @@ def fit(
             last_good, retries = state, 0
         if after_epoch(state):
             break
-        if config.patience is not None and state.stale > config.patience:
-            _log.info("no better for %d validations: stopped", state.stale)
-            break
     return eqx.combine(state.best, frozen), state
+
+
+def _ended(state: TrainState, config: TrainConfig) -> bool:
+    if config.patience is not None and state.stale > config.patience:
+        _log.info("no better for %d validations: stopped", state.stale)
+        return True
+    return state.epoch >= config.epochs
 
 
 class _Shuffled:

@@ -129,7 +129,7 @@ def learned_energies(
 def _moments_and_slopes(
     vectors: Float[Array, "pairs 3"], config: ModelConfig
 ) -> tuple[Float[Array, "pairs moments"], Float[Array, "pairs 3 moments"]]:
-    plain = Descriptor(replace(config, radial=None), None, None)
+    plain = Descriptor(replace(config, radial=None, descriptors=1), None, None)
     terms = series_terms(config.n_max, config.precision)
     matrices = plain.series_matrices(terms)
 

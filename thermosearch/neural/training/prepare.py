@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from thermosearch.dataset import Dataset, Frame, read_dataset
 from thermosearch.neural.model import NeuralPotential, with_config
+from thermosearch.neural.parts import parts
 from thermosearch.neural.study import DataSection, ModelSection, TrainStudy
 from thermosearch.neural.training.batches import Example, example
 from thermosearch.neural.training.moments import with_moments
@@ -28,8 +29,8 @@ class Prepared:
 
     Attributes
     ----------
-    model : NeuralPotential
-        Untrained, normalised, with its reference energies.
+    parts : tuple of NeuralPotential
+        Untrained, normalised, with the reference energies; one for each descriptor.
     train, held_out : tuple of Example
     train_data, held_out_data : Dataset
         The frames of the examples, energies on the model's zero.
@@ -37,7 +38,7 @@ class Prepared:
         One for each file: name, frames used, held out and left out.
     """
 
-    model: NeuralPotential
+    parts: tuple[NeuralPotential, ...]
     train: tuple[Example, ...]
     held_out: tuple[Example, ...]
     train_data: Dataset
@@ -54,19 +55,20 @@ def prepare(study: TrainStudy) -> Prepared:
         Unreadable or empty data; data with elements the model is told not to have.
     """
     files = [_read(section) for section in study.data]
-    model = _initial(study, files) if study.start is None else _continued(study, files)
+    models = _initial(study, files) if study.start is None else _continued(study, files)
+    model = models[0]
     elements, precision = model.elements, study.run.precision
     levels = [section.level for section in study.data]
     references = {
         level: reference_energies(_joined(files, levels, level), elements) for level in levels
     }
     if study.start is None:
-        zero = jnp.asarray(references[levels[0]], jnp.float64)
-        model = eqx.tree_at(lambda m: m.references, model, zero)
-    # A model that goes on keeps its zero, and with it the first level does.
-    references[levels[0]] = zero = np.asarray(model.references)
+        zero = references[levels[0]]
+    else:
+        # A model that goes on keeps its zero, and with it the first level does.
+        references[levels[0]] = zero = np.asarray(model.references)
 
-    parts: dict[str, list] = {"train": [], "held": [], "train_data": [], "held_data": []}
+    sides: dict[str, list] = {"train": [], "held": [], "train_data": [], "held_data": []}
     notes = []
     for section, data in zip(study.data, files, strict=True):
         kept, held = stratified_split(data, study.validation.fraction, study.validation.seed)
@@ -76,8 +78,8 @@ def prepare(study: TrainStudy) -> Prepared:
             for frame in (data[k] for k in positions):
                 weights = frame_weights(section, frame, floor)
                 shifted = _shifted(frame, elements, offset)
-                parts[f"{name}_data"].append(shifted)
-                parts[name].append(
+                sides[f"{name}_data"].append(shifted)
+                sides[name].append(
                     example(
                         *(shifted, elements, model.cutoff, zero),
                         weights=weights,
@@ -86,28 +88,35 @@ def prepare(study: TrainStudy) -> Prepared:
                 )
         counts = {"train": len(kept), "held_out": len(held), "left_out": len(data.skipped)}
         notes.append({"file": section.file.name, "level": section.level, **counts})
-    if not parts["train"]:
+    if not sides["train"]:
         raise InputError("the data hold no frame to train on")
+    if study.start is None:
+        known = jnp.asarray(zero, jnp.float64)
+        models = [eqx.tree_at(lambda m: m.references, each, known) for each in models]
+        models = [normalised(each, sides["train"]) for each in models]
     return Prepared(
-        model=model if study.start else normalised(model, parts["train"]),
-        train=with_moments(parts["train"], model),
-        held_out=with_moments(parts["held"], model),
-        train_data=Dataset(tuple(parts["train_data"]), "train"),
-        held_out_data=Dataset(tuple(parts["held_data"]), "validation"),
+        parts=tuple(models),
+        train=with_moments(sides["train"], model),
+        held_out=with_moments(sides["held"], model),
+        train_data=Dataset(tuple(sides["train_data"]), "train"),
+        held_out_data=Dataset(tuple(sides["held_data"]), "validation"),
         notes=tuple(notes),
     )
 
 
-def _initial(study: TrainStudy, files: Sequence[Dataset]) -> NeuralPotential:
-    """Random weights, no scales, no element energies."""
+def _initial(study: TrainStudy, files: Sequence[Dataset]) -> Sequence[NeuralPotential]:
+    """Random weights, no scales, no element energies; a model for each descriptor."""
     elements = _elements(study.model.elements, files)
     symbols = tuple(chemical_symbols[z] for z in elements)
     config = study.model.config(symbols, _cutoff(study.model, files), study.run.precision)
-    return NeuralPotential.initial(config, jax.random.key(study.run.seed))
+    sets = config.descriptors
+    share = replace(config, members=config.members // sets, descriptors=1)
+    keys = [jax.random.key(study.run.seed + number) for number in range(sets)]
+    return [NeuralPotential.initial(share, key) for key in keys]
 
 
-def _continued(study: TrainStudy, files: Sequence[Dataset]) -> NeuralPotential:
-    """Model of `start`, with the repulsion of the study where that states one.
+def _continued(study: TrainStudy, files: Sequence[Dataset]) -> Sequence[NeuralPotential]:
+    """Parts of the model of `start`, with the repulsion of the study where that states one.
 
     Raises
     ------
@@ -123,9 +132,9 @@ def _continued(study: TrainStudy, files: Sequence[Dataset]) -> NeuralPotential:
                 "train from nothing"
             )
     _elements(model.config.elements, files)
-    if "repulsion" not in study.model.model_fields_set:
-        return model
-    return with_config(model, replace(model.config, repulsion=study.model.repulsion))
+    if "repulsion" in study.model.model_fields_set:
+        model = with_config(model, replace(model.config, repulsion=study.model.repulsion))
+    return parts(model)
 
 
 def frame_weights(section: DataSection, frame: Frame, floor: float) -> tuple[float, float, float]:
