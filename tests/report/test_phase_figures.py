@@ -13,8 +13,13 @@ from thermosearch.report.tables import transition_table
 
 GRID = np.linspace(300.0, 900.0, 7)
 UNITS = {f"curves/{k}/pressure": p for k, p in ((0, 0.1), (1, 8.0))} | {
-    "curves/0/label": "p_GPa = 0.1",
-    "curves/1/label": "p_GPa = 8.0",
+    "curves/0/label": "p = 0.1 GPa",
+    "curves/1/label": "p = 8 GPa",
+    "units/pressure": "GPa",
+    "units/temperature": "K",
+    "units/energy": "eV",
+    "units/distance": "A",
+    "units/wave_number": "1/A",
 }
 
 
@@ -50,12 +55,18 @@ TRANSITIONS = {
 
 def test_the_diagram_shows_phases_and_transitions() -> None:
     figure = diagram_figure(TRANSITIONS, PHASES, UNITS)
-    for text in ("Fd-3m (227)", "disordered", "2 transitions over 2 phases", "pressure"):
+    for text in (
+        "Fd-3m (227)",
+        "disordered",
+        "2 transitions over 2 phases",
+        "pressure (GPa)",
+        "temperature (K)",
+    ):
         assert text in figure
 
 
 def test_the_table_is_in_the_order_of_the_pressures() -> None:
-    table = transition_table(TRANSITIONS)
+    table = transition_table(TRANSITIONS, UNITS)
     assert table.index("703(14)") < table.index("512(21)")
 
 
@@ -64,7 +75,7 @@ def test_the_table_is_in_the_order_of_the_pressures() -> None:
 )
 def test_every_pressure_has_its_figures(draw: object, count: int) -> None:
     figures = draw(PHASES, UNITS)
-    assert len(figures) == count and "p_GPa = 8.0" in figures[-1]
+    assert len(figures) == count and "p = 8 GPa" in figures[-1]
 
 
 def test_clusters_have_basins_and_no_space_groups() -> None:

@@ -63,12 +63,14 @@ class Units:
     def names(self) -> dict[str, str]:
         """Names of units and conditions in the results."""
         if self.reduced:
-            reduced = dict.fromkeys(("energy", "length", "volume", "temperature_unit"), "reduced")
-            return reduced | {"temperature": "kT", "pressure": "p"}
+            units = ("energy", "length", "volume", "temperature_unit", "pressure_unit")
+            return dict.fromkeys(units, "reduced") | {"temperature": "kT", "pressure": "p"}
         return {
             "energy": "eV",
+            "length": "A",
             "volume": "A^3",
             "temperature_unit": "K",
+            "pressure_unit": "GPa",
             "temperature": "T_K",
             "pressure": "p_GPa",
         }
@@ -146,7 +148,11 @@ class Problem:
 
     def label(self, conditions: Conditions) -> str:
         """Conditions in words; empty where there is only one."""
-        return ", ".join(f"{name} = {value}" for name, value in self.stated(conditions).items())
+        unit = "" if self.units.reduced else " GPa"
+        given = dict(self.stated(conditions))
+        pressure = given.pop(self.units.names["pressure"], None)
+        parts = [] if pressure is None else [f"p = {pressure:g}{unit}"]
+        return ", ".join(parts + [f"{name} = {value}" for name, value in given.items()])
 
     @property
     def kt(self) -> Float[np.ndarray, " t"]:

@@ -55,7 +55,7 @@ def summarise(
         Ranks share the analysis; rank 0 writes the structures into its folder.
     """
     quantities: list[Quantity] = []
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = _units(problem)
     warnings: list[str] = [line for each in courses for line in _complaints(problem, each)]
     rows: dict[Conditions, list[Averages]] = {}
     found: dict[Conditions, Phases] = {}
@@ -104,6 +104,15 @@ def _state_shares(problem: Problem, phases: Phases, stated: dict[str, Any]) -> I
             at = {problem.units.names["temperature"]: temperature, "phase": name}
             error = float(phases.shares.error[row, place])
             yield Quantity("phase_share", share, error, "1", stated | at)
+
+
+def _units(problem: Problem) -> dict[str, str]:
+    """Units of what figures have on their axes."""
+    names = problem.units.names
+    of = {name: names[f"{name}_unit"] for name in ("temperature", "pressure")}
+    of |= {"energy": names["energy"], "volume": names["volume"], "distance": names["length"]}
+    of["wave_number"] = "reduced" if problem.units.reduced else "1/A"
+    return {f"units/{name}": unit for name, unit in of.items()}
 
 
 def _run_arrays(problem: Problem, run: Course) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -68,6 +69,22 @@ def with_unit(number: str, unit_text: str | None) -> str:
     """Join number and unit with a no-break space between them (none before a degree sign)."""
     printed = unit(unit_text)
     return number + ("" if printed in {"", "°"} else "\u00a0") + printed
+
+
+def label_of(units: Mapping[str, str | float], name: str, words: str = "") -> str:
+    """Label of an axis or a column: a title (or the name), and the unit where the run states one.
+
+    Parameters
+    ----------
+    units : mapping
+        `units/NAME`.
+    name : str
+        `temperature`, `pressure`, `energy`, `volume`, `distance` or `wave_number`.
+    words : str
+        The title; by default the name.
+    """
+    printed = unit(str(units.get(f"units/{name}", "")))
+    return f"{words or name} ({printed})" if printed else words or name
 
 
 def title(key: str) -> str:

@@ -195,14 +195,15 @@ def phase_diagram(run: Run) -> Section:
         *pattern_figures(run.phases, run.annotations),
     ]
     missing = "No configurations were kept and relaxed: there are no phases to show."
-    body = join(_gallery(figures, missing), transition_table(transitions) if has_diagram else None)
+    listed = transition_table(transitions, run.annotations) if has_diagram else None
+    body = join(_gallery(figures, missing), listed)
     return Section("phases", "Phase diagram" if has_diagram else "Phases", body)
 
 
 def walks(run: Run) -> Section:
     """Dead points of nested sampling and the course of its walks."""
-    points = dead_point_figure(run.dead)
-    figures = [*([points] if points else []), *walk_figures(run.walks)]
+    points = dead_point_figure(run.dead, run.annotations)
+    figures = [*([points] if points else []), *walk_figures(run.walks, run.annotations)]
     return Section("walks", "How it was sampled", _gallery(figures, "The run holds no walks."))
 
 

@@ -10,6 +10,7 @@ from thermosearch.report.html import Content, Markup, element, join
 from thermosearch.report.notation import (
     conditions,
     key_and_unit,
+    label_of,
     title,
     unit,
     value_error,
@@ -53,7 +54,7 @@ def quantity_table(quantities: Sequence[Measured]) -> Markup:
     return table("Quantities", ["Quantity", "Value", "Unit", "Conditions"], rows)
 
 
-def transition_table(transitions: Arrays) -> Markup:
+def transition_table(transitions: Arrays, units: Mapping[str, str | float]) -> Markup:
     """Transitions of a phase diagram, in the order of the pressures."""
     columns = [transitions[name] for name in ("pressure", "temperature", "error", "below", "above")]
     order = np.lexsort((transitions["rank"], transitions["pressure"]))
@@ -61,7 +62,8 @@ def transition_table(transitions: Arrays) -> Markup:
         [f"{pressure:g}", Number(value_error(float(t), float(error))), str(below), str(above)]
         for pressure, t, error, below, above in zip(*(each[order] for each in columns), strict=True)
     ]
-    headers = ["Pressure", "Temperature", "Phase below", "Phase above"]
+    numbers = [label_of(units, name, title(name)) for name in ("pressure", "temperature")]
+    headers = [*numbers, "Phase below", "Phase above"]
     return table("Transitions: maxima of the heat capacity", headers, rows)
 
 

@@ -14,6 +14,7 @@ from thermosearch.report.figures.drawing import (
     to_markup,
 )
 from thermosearch.report.html import Markup
+from thermosearch.report.notation import label_of
 from thermosearch.report.run_data import Arrays
 
 MOST_POINTS = 4000
@@ -49,7 +50,7 @@ def curve_figures(curves: Mapping[str, Arrays], units: Mapping[str, str | float]
         for number, (key, each) in enumerate(drawn.items()):
             _band(axes, each, name, SERIES[number % len(SERIES)], _pressure(units, key))
         unit = str(units.get(f"curves/{next(iter(drawn))}/{name}_unit", ""))
-        axes.set_xlabel("temperature")
+        axes.set_xlabel(label_of(units, "temperature"))
         has_unit = name != "heat_capacity" and unit not in {"1", ""}
         axes.set_ylabel(plain(f"{title} ({unit})" if has_unit else title))
         if len(drawn) > 1:
@@ -64,7 +65,9 @@ def curve_figures(curves: Mapping[str, Arrays], units: Mapping[str, str | float]
     return figures
 
 
-def dead_point_figure(runs: Mapping[str, Arrays]) -> Markup | None:
+def dead_point_figure(
+    runs: Mapping[str, Arrays], units: Mapping[str, str | float]
+) -> Markup | None:
     """Contour values against volume, or against the prior mass where the cell is fixed."""
     dead = {key: each for key, each in runs.items() if "value" in each and "volume" in each}
     if not dead:
@@ -88,8 +91,8 @@ def dead_point_figure(runs: Mapping[str, Arrays]) -> Markup | None:
     values = np.concatenate([*heights.values()])
     low, middle = float(values.min()), float(np.median(values))
     axes.set_ylim(low - 0.05 * (middle - low), low + 2.0 * (middle - low))
-    axes.set_xlabel("volume" if flexible else "ln of the prior mass")
-    axes.set_ylabel("enthalpy" if flexible else "energy")
+    axes.set_xlabel(label_of(units, "volume") if flexible else "ln of the prior mass")
+    axes.set_ylabel(label_of(units, "energy", "enthalpy" if flexible else "energy"))
     return to_markup(
         figure,
         "The dead points of all runs.",
@@ -97,7 +100,7 @@ def dead_point_figure(runs: Mapping[str, Arrays]) -> Markup | None:
     )
 
 
-def walk_figures(walks: Mapping[str, Arrays]) -> list[Markup]:
+def walk_figures(walks: Mapping[str, Arrays], units: Mapping[str, str | float]) -> list[Markup]:
     """Draw acceptance rates, step sizes and displacements of the walks of the first run."""
     for key, each in sorted(walks.items()):
         if {"accepted", "steps", "moves"} <= set(each):
@@ -109,7 +112,7 @@ def walk_figures(walks: Mapping[str, Arrays]) -> list[Markup]:
             )
             rates = each["accepted"] / np.maximum(tried, 1)
             figures = list(_histories(key, names, rates, each["steps"]))
-            return [*figures, *_displacements(key, each)]
+            return [*figures, *_displacements(key, each, units)]
     return []
 
 
@@ -135,7 +138,7 @@ def _histories(
         )
 
 
-def _displacements(key: str, walks: Arrays) -> Iterator[Markup]:
+def _displacements(key: str, walks: Arrays, units: Mapping[str, str | float]) -> Iterator[Markup]:
     """How far walks carry atoms: below a bond, a liquid does not mix within one of them."""
     if "displacement" not in walks:
         return
@@ -143,7 +146,7 @@ def _displacements(key: str, walks: Arrays) -> Iterator[Markup]:
     axes.plot(walks["displacement"], color=SERIES[0])
     log_axis(axes, "y")
     axes.set_xlabel("iteration")
-    axes.set_ylabel("displacement in a walk")
+    axes.set_ylabel(label_of(units, "distance", "displacement in a walk"))
     yield to_markup(
         figure,
         "Root mean square displacement of the atoms in a walk against the iteration.",

@@ -4,8 +4,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from thermosearch.report.figures.drawing import INK, SERIES, add_legend, new_axes, plain, to_markup
+from thermosearch.report.figures.drawing import (
+    INK,
+    SERIES,
+    add_legend,
+    new_axes,
+    plain,
+    to_markup,
+)
 from thermosearch.report.html import Markup
+from thermosearch.report.notation import label_of
 from thermosearch.report.run_data import Arrays
 
 MOST_CONDITIONS = 6
@@ -24,7 +32,7 @@ def diagram_figure(transitions: Arrays, phases: Mapping[str, Arrays], units: Uni
     phases : mapping of str to arrays
         `temperature` and `dominant` of every pressure.
     units : mapping
-        `curves/K/pressure`.
+        `curves/K/pressure` and `units/...`.
     """
     figure, axes = new_axes()
     named = {key: each for key, each in sorted(phases.items()) if "dominant" in each}
@@ -59,9 +67,10 @@ def diagram_figure(transitions: Arrays, phases: Mapping[str, Arrays], units: Uni
                 capsize=3,
                 label=label,
             )
-    axes.set_xlabel("pressure")
-    axes.set_ylabel("temperature")
-    add_legend(axes)
+    axes.set_xlabel(label_of(units, "pressure"))
+    axes.set_ylabel(label_of(units, "temperature"))
+    # Above the frame: phases fill it from edge to edge.
+    add_legend(axes, 2, loc="lower left", bbox_to_anchor=(0.0, 1.02))
     return to_markup(
         figure,
         f"Phase diagram: {int(np.sum(first))} transitions over {len(names)} phases.",
@@ -85,7 +94,7 @@ def share_figures(phases: Mapping[str, Arrays], units: Units) -> list[Markup]:
             low, high = np.clip((share - error, share + error), 0.0, 1.0)
             axes.fill_between(each["temperature"], low, high, color=colour, alpha=0.25, linewidth=0)
         axes.set_ylim(0.0, 1.0)
-        axes.set_xlabel("temperature")
+        axes.set_xlabel(label_of(units, "temperature"))
         axes.set_ylabel("share of the weight")
         add_legend(axes)
         where = _where(units, key)
@@ -117,8 +126,8 @@ def basin_figures(phases: Mapping[str, Arrays], units: Units) -> list[Markup]:
                 color=SERIES[number],
                 label=plain(each["basins"][basin]),
             )
-        axes.set_xlabel("value of the contour")
-        axes.set_ylabel("minimum, an atom")
+        axes.set_xlabel(label_of(units, "energy", "value of the contour"))
+        axes.set_ylabel(label_of(units, "energy", "minimum, an atom"))
         add_legend(axes)
         where = _where(units, key)
         figures.append(
@@ -149,11 +158,11 @@ def pattern_figures(phases: Mapping[str, Arrays], units: Units) -> list[Markup]:
                     each[across],
                     each[name][:, place],
                     color=SERIES[number],
-                    label=f"T = {temperatures[place]:g}",
+                    label=f"{temperatures[place]:g}",
                 )
-            axes.set_xlabel(across.replace("_", " "))
+            axes.set_xlabel(label_of(units, across, across.replace("_", " ")))
             axes.set_ylabel(title)
-            add_legend(axes)
+            add_legend(axes, title=label_of(units, "temperature"))
             where = _where(units, key)
             figures.append(
                 to_markup(
