@@ -111,6 +111,19 @@ def test_a_peak_is_found_with_its_interval_and_noise_is_not() -> None:
     assert peaks(kt, 10 + kt + 0.5 * generator.standard_normal((400, 1)) * np.sin(40 * kt)) == []
 
 
+def test_a_peak_sharper_than_its_place_is_known_is_found() -> None:
+    """As at boiling: at the mean place most draws are at the foot of their maximum, some on top."""
+    generator, kt = np.random.default_rng(3), np.linspace(0.1, 1.0, 181)
+    centres = 0.43 + 0.01 * generator.standard_normal(400)
+    curves = 10 + 5000 * np.exp(-(((kt - centres[:, None]) / 0.01) ** 2))
+    top = int(np.argmax(curves.mean(axis=0)))
+    assert curves[:, top].mean() < 2 * curves[:, top].std()
+    (peak,) = peaks(kt, curves)
+    assert abs(peak.position.value - 0.43) < 0.003
+    assert abs(peak.position.error - 0.01) < 0.002
+    assert peak.height.value == pytest.approx(5010, rel=0.01)
+
+
 def test_repeats_that_disagree_widen_the_error() -> None:
     one, other = (Estimate(np.array([x]), np.array([0.1])) for x in (1.0, 3.0))
     assert pool([one, one]).error[0] == pytest.approx(0.1 / np.sqrt(2))

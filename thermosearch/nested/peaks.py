@@ -7,6 +7,9 @@ from jaxtyping import Float
 
 from thermosearch.nested.analysis import Estimate, estimate
 
+LEAST = 1e-3
+"""Shares of a maximum below this are not told apart."""
+
 
 class Peak(NamedTuple):
     """A maximum of the heat capacity.
@@ -41,8 +44,10 @@ def peaks(
     curves : (s, t) float64
         A row for every draw (or every repeat) of the prior volumes.
     significance : float
-        A maximum counts if on both sides the mean curve falls below it by this many standard
-        deviations of that very difference.
+        A maximum counts if on both sides the logarithm of the curves falls below it by this many
+        standard deviations of that very difference. The logarithm, because the draws of a sharp
+        maximum move it by its own width: at any one temperature its height is then as uncertain
+        as it is large.
     """
     mean = curves.mean(axis=0)
     found = []
@@ -50,7 +55,9 @@ def peaks(
         left, right = _valley(mean, top, -1), _valley(mean, top, +1)
         if not left < top < right:
             continue
-        falls = [curves[:, top] - curves[:, side] for side in (left, right)]
+        # The floor keeps a curve that vanishes, where one point has all the weight, out of it.
+        logs = np.log(np.maximum(curves[:, [left, top, right]], LEAST * mean[top]))
+        falls = [logs[:, 1] - logs[:, 0], logs[:, 1] - logs[:, 2]]
         if any(np.mean(fall) < significance * np.std(fall, ddof=1) for fall in falls):
             continue
         tops = np.array([highest(kt, curve, left, right) for curve in curves])
