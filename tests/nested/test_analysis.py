@@ -15,6 +15,7 @@ from thermosearch.nested.analysis import (
 )
 from thermosearch.nested.free_energy import free_energy, thermal_wavelength
 from thermosearch.nested.peaks import peaks
+from thermosearch.nested.phases import Phases, phase_at
 
 KT = np.array([0.02, 0.05, 0.1])
 
@@ -122,6 +123,16 @@ def test_a_peak_sharper_than_its_place_is_known_is_found() -> None:
     assert abs(peak.position.value - 0.43) < 0.003
     assert abs(peak.position.error - 0.01) < 0.002
     assert peak.height.value == pytest.approx(5010, rel=0.01)
+
+
+def test_a_phase_without_the_half_of_the_weight_is_not_named() -> None:
+    names = ("Fd-3m (227)", "I4_1/amd (141)", "disordered")
+    shares = np.array([[0.8, 0.5, 0.2, 0.3], [0.1, 0.5, 0.2, 0.2], [0.1, 0.0, 0.3, 0.1]])
+    none = Estimate(np.zeros((0, 4)), np.zeros((0, 4)))
+    found = Phases({}, {}, None, names, Estimate(shares, np.zeros((3, 4))), (), none, {})
+    expected = ["Fd-3m (227)", "mixed", "disordered", "mixed"]
+    assert [phase_at(found, place) for place in range(4)] == expected
+    assert phase_at(found._replace(names=()), 0) == ""
 
 
 def test_repeats_that_disagree_widen_the_error() -> None:

@@ -24,7 +24,7 @@ from thermosearch.nested.study import NestedStudy
 from thermosearch.potentials.interface import Committee
 from thermosearch.runtime.context import RunContext
 
-DISORDERED = "disordered"
+DISORDERED, MIXED = "disordered", "mixed"
 LOWEST_CRYSTAL = 3
 """Number of the first space group with more than a centre of inversion: a small cell of a relaxed
 liquid has P1 or P-1."""
@@ -146,14 +146,15 @@ def find_phases(
 def phase_at(phases: Phases, place: int) -> str:
     """Phase that holds more than half of the weight at a temperature; empty where none is known.
 
-    Where no crystal does, the state is disordered: a liquid falls into many minima, and in a small
-    cell some of them are crystals of their own.
+    Where none does it is disordered, if minima without symmetry hold the largest share, or mixed:
+    repeats that found different crystals, or a liquid, which in a small cell falls into many.
     """
     if not phases.names:
         return ""
     shares = phases.shares.value[:, place]
     most = int(np.argmax(shares))
-    return phases.names[most] if float(shares[most]) > 0.5 else DISORDERED
+    name = phases.names[most]
+    return name if name == DISORDERED or float(shares[most]) > 0.5 else MIXED
 
 
 def phase_arrays(problem: Problem, phases: Phases, prefix: str) -> dict[str, Any]:
