@@ -19,7 +19,7 @@ from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.training import batches
 from thermosearch.neural.training import fit as loop
 from thermosearch.neural.training import moments as moments_module
-from thermosearch.neural.training.batches import Example, buckets, epoch, example
+from thermosearch.neural.training.batches import Example, buckets, epoch, example, packing
 from thermosearch.neural.training.fit import fit
 from thermosearch.neural.training.loss import LossConfig, loss, predict
 from thermosearch.neural.training.moments import with_moments
@@ -196,6 +196,18 @@ def test_every_structure_once_in_full_batches(prepared: tuple) -> None:
                 assert batch.vectors.shape[1] >= examples[position].neighbours
     assert sorted(seen) == list(range(len(examples)))
     assert used / rows > 0.6
+
+
+def test_a_batch_has_no_more_rows_than_its_structures_can_fill() -> None:
+    """Structures of 8 atoms: five in 40 rows; three fill 24 of 30, in whole cache lines 30."""
+    items = [
+        example(labelled(alloy(k, (2, 2, 2)), k), (29, 79), CUTOFF, np.zeros(2)) for k in range(6)
+    ]
+    assert [item.atoms for item in items] == [8] * 6
+    for wanted, rows, most in ((40, 40, 5), (30, 30, 3), (39, 32, 4), (8, 8, 1), (5, 8, 1)):
+        (bucket,) = buckets(items, wanted, 1)
+        assert bucket.atoms == rows
+        assert max(len(chosen) for _, chosen in packing(items, [bucket], None)) == most
 
 
 def test_mean_loss_of_an_epoch_does_not_depend_on_packing(prepared: tuple) -> None:

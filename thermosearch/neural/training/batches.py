@@ -210,7 +210,8 @@ def buckets(examples: Sequence[Example], atoms: int, most: int = 3) -> list[Buck
     examples : sequence of Example
         All structures.
     atoms : int
-        Rows wanted in a batch; a bucket with a larger structure has as many as that needs.
+        Rows wanted in a batch; a bucket with a larger structure has as many as that needs, and
+        one whose structures cannot fill them has fewer.
     most : int
         Number of buckets, each of which is compiled once.
     """
@@ -221,7 +222,7 @@ def buckets(examples: Sequence[Example], atoms: int, most: int = 3) -> list[Buck
     found, low = [], 0
     for length in lengths[_cuts(lengths, below, most)]:
         chosen = np.flatnonzero((neighbours > low) & (neighbours <= length))
-        rows = max(atoms, int(sizes[chosen].max()))
+        rows = _fillable(np.unique(sizes[chosen]), max(atoms, int(sizes[chosen].max())))
         smallest = np.sort(sizes[chosen])
         structures = int(np.searchsorted(np.cumsum(smallest), rows, side="right"))
         # Room for twice the structures of a typical batch: a batch is full at the first of both.
@@ -231,6 +232,16 @@ def buckets(examples: Sequence[Example], atoms: int, most: int = 3) -> list[Buck
         )
         low = length
     return found
+
+
+def _fillable(sizes: Int[np.ndarray, " k"], rows: int) -> int:
+    """Rows that structures of these sizes can fill, no more than `rows`; whole cache lines."""
+    reachable = np.zeros(rows + 1, bool)
+    reachable[0] = True
+    for total in range(1, rows + 1):
+        reachable[total] = reachable[total - sizes[sizes <= total]].any()
+    fullest = int(np.flatnonzero(reachable)[-1])
+    return min(rows, -(-fullest // 16) * 16)
 
 
 def _cuts(lengths: Int[np.ndarray, " k"], below: Int[np.ndarray, " k"], most: int) -> list[int]:
