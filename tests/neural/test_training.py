@@ -198,13 +198,13 @@ def test_every_structure_once_in_full_batches(prepared: tuple) -> None:
     assert used / rows > 0.6
 
 
-def test_a_batch_has_no_more_rows_than_its_structures_can_fill() -> None:
-    """Structures of 8 atoms: five in 40 rows; three fill 24 of 30, in whole cache lines 30."""
+def test_a_batch_has_no_more_rows_than_its_structures_fill() -> None:
+    """Six structures of 8 atoms: two batches of three, not of five and one in 40 rows."""
     items = [
         example(labelled(alloy(k, (2, 2, 2)), k), (29, 79), CUTOFF, np.zeros(2)) for k in range(6)
     ]
     assert [item.atoms for item in items] == [8] * 6
-    for wanted, rows, most in ((40, 40, 5), (30, 30, 3), (39, 32, 4), (8, 8, 1), (5, 8, 1)):
+    for wanted, rows, most in ((48, 48, 6), (40, 24, 3), (30, 24, 3), (20, 16, 2), (8, 8, 1), (5, 8, 1)):
         (bucket,) = buckets(items, wanted, 1)
         assert bucket.atoms == rows
         assert max(len(chosen) for _, chosen in packing(items, [bucket], None)) == most

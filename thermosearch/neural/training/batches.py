@@ -8,7 +8,7 @@ padded rows of a batch are as long as its fullest atom's.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -211,7 +211,7 @@ def buckets(examples: Sequence[Example], atoms: int, most: int = 3) -> list[Buck
         All structures.
     atoms : int
         Rows wanted in a batch; a bucket with a larger structure has as many as that needs, and
-        one whose structures cannot fill them has fewer.
+        one whose structures leave many of them empty has fewer.
     most : int
         Number of buckets, each of which is compiled once.
     """
@@ -222,26 +222,29 @@ def buckets(examples: Sequence[Example], atoms: int, most: int = 3) -> list[Buck
     found, low = [], 0
     for length in lengths[_cuts(lengths, below, most)]:
         chosen = np.flatnonzero((neighbours > low) & (neighbours <= length))
-        rows = _fillable(np.unique(sizes[chosen]), max(atoms, int(sizes[chosen].max())))
+        rows = max(atoms, int(sizes[chosen].max()))
         smallest = np.sort(sizes[chosen])
         structures = int(np.searchsorted(np.cumsum(smallest), rows, side="right"))
         # Room for twice the structures of a typical batch: a batch is full at the first of both.
         typical = int(np.ceil(2.0 * rows / sizes[chosen].mean()))
-        found.append(
-            Bucket(int(length), rows, max(min(structures, typical), 1), tuple(chosen.tolist()))
-        )
+        room = max(min(structures, typical), 1)
+        bucket = Bucket(int(length), rows, room, tuple(chosen.tolist()))
+        found.append(_tightened(examples, bucket))
         low = length
     return found
 
 
-def _fillable(sizes: Int[np.ndarray, " k"], rows: int) -> int:
-    """Rows that structures of these sizes can fill, no more than `rows`; whole cache lines."""
-    reachable = np.zeros(rows + 1, bool)
-    reachable[0] = True
-    for total in range(1, rows + 1):
-        reachable[total] = reachable[total - sizes[sizes <= total]].any()
-    fullest = int(np.flatnonzero(reachable)[-1])
-    return min(rows, -(-fullest // 16) * 16)
+def _tightened(examples: Sequence[Example], bucket: Bucket) -> Bucket:
+    """Bucket of as many rows as cost least in all, for about the same number of batches.
+
+    192 rows hold one structure of 108 atoms, as 108 do.
+    """
+    order = np.random.default_rng(0).permutation(bucket.members)
+    least = max(examples[k].atoms for k in bucket.members)
+    tried = [replace(bucket, atoms=rows) for rows in range(least, bucket.atoms, 4)] + [bucket]
+    batches = np.array([len(_packed(examples, each, order)) for each in tried])
+    cost = batches * [each.atoms for each in tried]
+    return tried[int(np.argmin(np.where(batches <= 1.05 * batches[-1], cost, np.inf)))]
 
 
 def _cuts(lengths: Int[np.ndarray, " k"], below: Int[np.ndarray, " k"], most: int) -> list[int]:
