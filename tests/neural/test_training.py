@@ -204,7 +204,14 @@ def test_a_batch_has_no_more_rows_than_its_structures_fill() -> None:
         example(labelled(alloy(k, (2, 2, 2)), k), (29, 79), CUTOFF, np.zeros(2)) for k in range(6)
     ]
     assert [item.atoms for item in items] == [8] * 6
-    for wanted, rows, most in ((48, 48, 6), (40, 24, 3), (30, 24, 3), (20, 16, 2), (8, 8, 1), (5, 8, 1)):
+    for wanted, rows, most in (
+        (48, 48, 6),
+        (40, 24, 3),
+        (30, 24, 3),
+        (20, 16, 2),
+        (8, 8, 1),
+        (5, 8, 1),
+    ):
         (bucket,) = buckets(items, wanted, 1)
         assert bucket.atoms == rows
         assert max(len(chosen) for _, chosen in packing(items, [bucket], None)) == most

@@ -114,6 +114,19 @@ def test_missing_key_is_named() -> None:
         parse_study({}, Demanding, source="s", folder=Path())
 
 
+def test_a_list_of_wrong_items_is_not_called_too_short_besides() -> None:
+    class Several(StrictModel):
+        methods: tuple[Method, ...] = Field(min_length=1)
+
+    def said(content: dict) -> str:
+        with pytest.raises(InputError) as caught:
+            parse_study(content, Several, source="s", folder=Path())
+        return str(caught.value)
+
+    assert said({"methods": [{"covariance": 2}]}).startswith("s: methods[0].covariance = 2: ")
+    assert "at least 1 item" in said({"methods": []})
+
+
 def test_files_count_from_the_studys_folder(tmp_path: Path) -> None:
     (tmp_path / "slab.xyz").write_text("")
     parsed = parse_study({"founder": "slab.xyz"}, Study, source="study.toml", folder=tmp_path)

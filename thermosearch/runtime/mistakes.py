@@ -29,7 +29,11 @@ def report_mistakes(
     source : str
         Name of the study.
     """
-    lines = list(dict.fromkeys(_line(item, model, content) for item in error.errors()))
+    found = error.errors()
+    outer = {item["loc"][:depth] for item in found for depth in range(len(item["loc"]))}
+    # A list that is too short because its items are wrong is no mistake of its own.
+    own = [item for item in found if item["type"] != "too_short" or item["loc"] not in outer]
+    lines = list(dict.fromkeys(_line(item, model, content) for item in own))
     if len(lines) == 1:
         return f"{source}: {lines[0]}"
     return "\n".join([f"{source}: {len(lines)} mistakes", *(f"  {line}" for line in lines)])
