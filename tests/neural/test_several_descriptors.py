@@ -5,24 +5,16 @@ from typing import Any
 
 import jax
 import numpy as np
-from ase.build import bulk
 from ase.io import write
+from rattled import labelled_crystals
 
 from thermosearch.launch import run
 from thermosearch.neural.model_file import load
 from thermosearch.neural.parts import parts
-from thermosearch.potentials.stillinger_weber import StillingerWeber
 
 
 def study(folder: Path, **of_run: Any) -> dict[str, Any]:
-    frames = []
-    for seed in range(6):
-        atoms = bulk("Si", cubic=True)
-        atoms.rattle(0.1, seed=seed)
-        atoms.calc = StillingerWeber().ase_calculator()
-        atoms.get_forces()
-        frames.append(atoms)
-    write(folder / "data.extxyz", frames)
+    write(folder / "data.extxyz", labelled_crystals(6))
     return {
         "kind": "train",
         "data": [{"file": str(folder / "data.extxyz")}],

@@ -7,8 +7,8 @@ import equinox as eqx
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
 from ase.io import write
+from rattled import labelled_crystals
 
 from thermosearch.configuration import from_ase
 from thermosearch.launch import run
@@ -19,22 +19,12 @@ from thermosearch.neural.study import TrainStudy
 from thermosearch.neural.training.prepare import prepare
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.registry import find_model, load_potential
-from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.runtime.errors import InputError
-
-
-def crystal(seed: int) -> Atoms:
-    atoms = bulk("Si", cubic=True)
-    atoms.rattle(0.1, seed=seed)
-    return atoms
 
 
 def started(folder: Path, symbol: str = "Si", **changes: Any) -> NeuralPotential:
     """Model a training from the shipped one begins with."""
-    frames = [crystal(seed) for seed in range(4)]
-    for atoms in frames:
-        atoms.calc = StillingerWeber().ase_calculator()
-        atoms.get_forces()
+    frames = labelled_crystals(4)
     frames[0].symbols[0] = symbol
     write(folder / "data.extxyz", frames)
     given = {"data": [{"file": "data.extxyz"}], "start": "silicon"} | changes

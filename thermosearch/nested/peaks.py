@@ -57,8 +57,8 @@ def peaks(
             continue
         # The floor keeps a curve that vanishes, where one point has all the weight, out of it.
         logs = np.log(np.maximum(curves[:, [left, top, right]], LEAST * mean[top]))
-        falls = [logs[:, 1] - logs[:, 0], logs[:, 1] - logs[:, 2]]
-        if any(np.mean(fall) < significance * np.std(fall, ddof=1) for fall in falls):
+        falls = logs[:, 1:2] - logs[:, [0, 2]]
+        if np.any(falls.mean(axis=0) < significance * falls.std(axis=0, ddof=1)):
             continue
         tops = np.array([highest(kt, curve, left, right) for curve in curves])
         interval = np.percentile(tops[:, 0], (16.0, 84.0))

@@ -148,11 +148,14 @@ class Problem:
 
     def label(self, conditions: Conditions) -> str:
         """Conditions in words; empty where there is only one."""
-        unit = "" if self.units.reduced else " GPa"
-        given = dict(self.stated(conditions))
-        pressure = given.pop(self.units.names["pressure"], None)
-        parts = [] if pressure is None else [f"p = {pressure:g}{unit}"]
-        return ", ".join(parts + [f"{name} = {value}" for name, value in given.items()])
+        words = []
+        for name, value in self.stated(conditions).items():
+            if name == self.units.names["pressure"]:
+                unit = "" if self.units.reduced else f" {self.units.names['pressure_unit']}"
+                words.append(f"p = {value:g}{unit}")
+            else:
+                words.append(f"{name} = {value}")
+        return ", ".join(words)
 
     @property
     def kt(self) -> Float[np.ndarray, " t"]:

@@ -12,11 +12,10 @@ from thermosearch.neural.config import ModelConfig
 class Networks(eqx.Module):
     """M networks of one shape, their weights stacked along the first axis.
 
-    Features may come in G equal parts; the first M / G networks read the first part, and so on.
-
     Hidden layers are swish(W h + b), in sequence ("pyramid") or added to their input
     ("residual"); elements share the weights and differ in the biases of the first layer and of
-    the output.
+    the output. Features may come in G equal parts: the first M / G networks read the first part,
+    and so on.
 
     Attributes
     ----------

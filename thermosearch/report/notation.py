@@ -83,8 +83,13 @@ def label_of(units: Mapping[str, str | float], name: str, words: str = "") -> st
     words : str
         The title; by default the name.
     """
-    printed = unit(str(units.get(f"units/{name}", "")))
-    return f"{words or name} ({printed})" if printed else words or name
+    return titled(words or name, str(units.get(f"units/{name}", "")))
+
+
+def titled(words: str, unit_text: str | None) -> str:
+    """Words and, where there is one, the unit in brackets: volume (Å³)."""
+    printed = unit(unit_text)
+    return f"{words} ({printed})" if printed else words
 
 
 def title(key: str) -> str:

@@ -12,6 +12,7 @@ from thermosearch.report.notation import (
     key_and_unit,
     label_of,
     title,
+    titled,
     unit,
     value_error,
     with_unit,
@@ -181,7 +182,7 @@ def _group_rows(split: str, arrays: Arrays) -> list[list[Content]]:
 
 def _column(key: str) -> str:
     name, measure = key_and_unit(key)
-    return title(name) + (f" ({unit(measure)})" if measure else "")
+    return titled(title(name), measure)
 
 
 def _cell(key: str, value: Any) -> Content:

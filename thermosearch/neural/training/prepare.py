@@ -63,10 +63,10 @@ def prepare(study: TrainStudy) -> Prepared:
         level: reference_energies(_joined(files, levels, level), elements) for level in levels
     }
     if study.start is None:
-        zero = references[levels[0]]
-    else:
-        # A model that goes on keeps its zero, and with it the first level does.
-        references[levels[0]] = zero = np.asarray(model.references)
+        zero = jnp.asarray(references[levels[0]], jnp.float64)
+        models = [eqx.tree_at(lambda m: m.references, each, zero) for each in models]
+    # A model that goes on keeps its zero, and with it the first level does.
+    references[levels[0]] = zero = np.asarray(models[0].references)
 
     sides: dict[str, list] = {"train": [], "held": [], "train_data": [], "held_data": []}
     notes = []
@@ -91,8 +91,6 @@ def prepare(study: TrainStudy) -> Prepared:
     if not sides["train"]:
         raise InputError("the data hold no frame to train on")
     if study.start is None:
-        known = jnp.asarray(zero, jnp.float64)
-        models = [eqx.tree_at(lambda m: m.references, each, known) for each in models]
         models = [normalised(each, sides["train"]) for each in models]
     return Prepared(
         parts=tuple(models),

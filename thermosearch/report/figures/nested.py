@@ -14,7 +14,7 @@ from thermosearch.report.figures.drawing import (
     to_markup,
 )
 from thermosearch.report.html import Markup
-from thermosearch.report.notation import label_of
+from thermosearch.report.notation import label_of, titled
 from thermosearch.report.run_data import Arrays
 
 MOST_POINTS = 4000
@@ -52,7 +52,7 @@ def curve_figures(curves: Mapping[str, Arrays], units: Mapping[str, str | float]
         unit = str(units.get(f"curves/{next(iter(drawn))}/{name}_unit", ""))
         axes.set_xlabel(label_of(units, "temperature"))
         has_unit = name != "heat_capacity" and unit not in {"1", ""}
-        axes.set_ylabel(plain(f"{title} ({unit})" if has_unit else title))
+        axes.set_ylabel(plain(titled(title, unit if has_unit else None)))
         if len(drawn) > 1:
             add_legend(axes)
         figures.append(

@@ -4,14 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from thermosearch.report.figures.drawing import (
-    INK,
-    SERIES,
-    add_legend,
-    new_axes,
-    plain,
-    to_markup,
-)
+from thermosearch.report.figures.drawing import INK, SERIES, add_legend, new_axes, plain, to_markup
 from thermosearch.report.html import Markup
 from thermosearch.report.notation import label_of
 from thermosearch.report.run_data import Arrays
