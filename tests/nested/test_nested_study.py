@@ -103,6 +103,25 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(
     assert same(execute(study, context(tmp_path, never, never)), whole)
 
 
+def test_a_run_told_to_stop_while_it_relaxes_walkers_has_lost_no_walk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of sampling leaves a checkpoint, whatever the interval: here there is no other."""
+    content = small()
+    content["method"] |= {"repeats": 1}
+    content["analysis"] |= {"quenched": 4}
+    study, folder = parsed(content), tmp_path / "cut"
+
+    def sampled() -> bool:
+        return any((folder / "checkpoints").glob("*.ckpt"))
+
+    assert execute(study, context(folder, sampled, never)).status == "stopped"
+    with caplog.at_level(logging.INFO):
+        resumed = execute(study, context(folder, never, never))
+    assert "resumed after 12 iterations" in caplog.text
+    assert same(resumed, execute(study, context(tmp_path / "whole", never, never)))
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     whole: Results, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -86,7 +86,8 @@ def run_all(
             bar.set_postfix_str(_progress(problem, courses), refresh=False)
             bar.update(_iterations(courses) - bar.n)
             stopping = context.stop()
-            if stopping or context.checkpoint_due():
+            over = all(course.reason is not None for course in courses)
+            if stopping or over or context.checkpoint_due():
                 arrays = to_arrays(courses)
                 context.checkpoints.save(_iterations(courses), arrays, describe(courses))
             if stopping:

@@ -2,6 +2,7 @@
 
 from thermosearch.nested.campaign import run_all
 from thermosearch.nested.problem import make_problem
+from thermosearch.nested.quench import quench_all
 from thermosearch.nested.study import NestedStudy
 from thermosearch.nested.summary import summarise
 from thermosearch.runtime.context import RunContext
@@ -40,4 +41,8 @@ def execute(study: NestedStudy, context: RunContext) -> Results:
     )
     if runs is None:
         return Results("nested", "stopped")
-    return summarise(study, problem, runs, context)
+    count = study.analysis.quenched
+    quenched = quench_all(problem, runs, count, context) if count else []
+    if quenched is None:
+        return Results("nested", "stopped")
+    return summarise(study, problem, runs, quenched, context)

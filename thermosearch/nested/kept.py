@@ -1,11 +1,11 @@
-"""What is computed for the configurations that were kept: order, spread, and their minima."""
+"""What is computed for the configurations that were kept as they are: order and spread."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from thermosearch.configuration import Configuration
 from thermosearch.nested.analysis import DeadPoints, log_weights
@@ -15,10 +15,8 @@ from thermosearch.nested.measures import FixedCell, Sphere
 from thermosearch.nested.problem import Problem
 from thermosearch.nested.study import NestedStudy
 from thermosearch.nested.walker import Walker
-from thermosearch.potentials.evaluate import bucket, uncertainty
+from thermosearch.potentials.evaluate import uncertainty
 from thermosearch.potentials.interface import Committee
-from thermosearch.relax.loop import Status
-from thermosearch.relax.minimise import minimise
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.structure.order import (
     coordination,
@@ -28,7 +26,6 @@ from thermosearch.structure.order import (
     radial_distribution,
     steinhardt,
 )
-from thermosearch.structure.symmetry import space_group
 
 RELEVANT = 12.0
 """Points whose weight is this many e-folds below the greatest at every temperature do not count."""
@@ -37,13 +34,6 @@ CHUNK = 8
 SHELLS = 3.0
 """Reach of the pair distribution, in nearest-neighbour distances of the lowest configuration."""
 BINS = 120
-COINCIDE = 0.05
-"""Tolerance of space groups, in nearest-neighbour distances."""
-SKIN_SLOTS = 1.6
-"""Slots of a list with a skin of 15 %, for each slot of one without."""
-STEPS = 400
-"""Most steps of a relaxation."""
-LIMITS = (Status.CONVERGED, Status.STEP_LIMIT, Status.STALLED)
 
 
 class Kept(NamedTuple):
@@ -78,27 +68,6 @@ class Grids(NamedTuple):
     q: Float[np.ndarray, " q"]
 
 
-class Minimum(NamedTuple):
-    """Where a relaxation from a kept configuration ended.
-
-    Attributes
-    ----------
-    enthalpy, volume : float
-        An atom; the energy and 0 where the cell is fixed.
-    number : int
-        Of its space group; 0 where it is not periodic in three directions.
-    symbol : str
-        Of its space group.
-    configuration : Configuration
-    """
-
-    enthalpy: float
-    volume: float
-    number: int
-    symbol: str
-    configuration: Configuration
-
-
 def relevant_kept(problem: Problem, course: Course) -> Kept:
     """Choose the kept configurations that weigh at some temperature of the grid."""
     points = course.points(problem)
@@ -110,12 +79,6 @@ def relevant_kept(problem: Problem, course: Course) -> Kept:
         exponent += problem.reweighting * np.log(points.volume[places])[:, None]
     chosen = np.flatnonzero(np.any(exponent > exponent.max(axis=0) - RELEVANT, axis=1))
     return Kept(points, places[chosen], [_configuration(problem, walkers[i]) for i in chosen])
-
-
-def thinned(kept: Kept, count: int) -> Kept:
-    """Every so many of them, so that no more than `count` are left."""
-    stride = max(1, -(-len(kept.places) // count))
-    return kept._replace(places=kept.places[::stride], configurations=kept.configurations[::stride])
 
 
 def choose_grids(kept: Sequence[Kept]) -> Grids:
@@ -172,73 +135,6 @@ def spreads_of(problem: Problem, course: Course, kept: Kept) -> Float[np.ndarray
         found = uncertainty(problem.system.potential, alive, ("energy",))
         spread[~dead] = [float(each.energy) / problem.system.atoms for each in found]
     return spread
-
-
-def minima_of(
-    problem: Problem, course: Course, kept: Kept, communicator: Communicator, *, slots: int
-) -> tuple[Kept, list[Minimum]]:
-    """Relax configurations to their minima, the cell with them where it is free.
-
-    Parameters
-    ----------
-    problem : Problem
-        For potential and pressure.
-    course : Course
-        Whose configurations these are.
-    kept : Kept
-        The configurations.
-    communicator : Communicator
-        Ranks share them.
-    slots : int
-        Neighbour slots that the walks needed; one number for all runs, since every other number
-        of slots is a compilation.
-
-    Returns
-    -------
-    kept : Kept
-        Those whose relaxation came to an end.
-    minima : list of Minimum
-        Of these.
-    """
-    system = problem.system
-    pressure = problem.conditions[course.conditions].pressure
-    mobile = np.isin(np.arange(system.atoms), system.moving)
-    potential = system.potential
-
-    def chunk(members: Sequence[Configuration]) -> list[Minimum | None]:
-        relaxed = minimise(
-            potential,
-            members,
-            mobile=[mobile] * len(members) if system.has_frozen else None,
-            cell=pressure is not None,
-            pressure=0.0 if pressure is None else pressure * problem.units.pressure,
-            max_steps=STEPS,
-            capacity=bucket(int(SKIN_SLOTS * slots)),
-            width=CHUNK,
-        )
-        return [_minimum(each) if each.status in LIMITS else None for each in relaxed]
-
-    everything = kept.configurations
-    chunks = [everything[first : first + CHUNK] for first in range(0, len(everything), CHUNK)]
-    found = [each for group in communicator.map(chunk, chunks) for each in group]
-    ended = np.array([each is not None for each in found], bool)
-    return _masked(kept, ended), [each for each in found if each is not None]
-
-
-def _minimum(relaxed: Any) -> Minimum:
-    configuration, atoms = relaxed.configuration, len(relaxed.configuration.numbers)
-    energy = float(relaxed.enthalpy) / atoms
-    if not all(configuration.pbc):
-        return Minimum(energy, 0.0, 0, "", configuration)
-    tolerance = COINCIDE * mean_nearest_distance(configuration)
-    group = space_group(configuration, tolerance)
-    volume = abs(float(np.linalg.det(configuration.cell))) / atoms
-    return Minimum(energy, volume, group.number, group.symbol, configuration)
-
-
-def _masked(kept: Kept, mask: Bool[np.ndarray, " m"]) -> Kept:
-    chosen = [c for c, is_chosen in zip(kept.configurations, mask, strict=True) if is_chosen]
-    return kept._replace(places=kept.places[mask], configurations=chosen)
 
 
 def _configuration(problem: Problem, walker: Walker) -> Configuration:

@@ -1,5 +1,6 @@
 """Phases and basins at one pressure and composition: which structures weigh when."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,18 +12,16 @@ from thermosearch.nested.curves import Curve
 from thermosearch.nested.kept import (
     Grids,
     Kept,
-    Minimum,
     choose_grids,
-    minima_of,
     order_of,
     relevant_kept,
     spreads_of,
-    thinned,
 )
 from thermosearch.nested.problem import Problem
+from thermosearch.nested.quench import Minimum, Quenched
 from thermosearch.nested.study import NestedStudy
 from thermosearch.potentials.interface import Committee
-from thermosearch.runtime.context import RunContext
+from thermosearch.runtime.communicator import Communicator
 
 DISORDERED, MIXED = "disordered", "mixed"
 LOWEST_CRYSTAL = 3
@@ -90,9 +89,8 @@ def find_phases(
     study: NestedStudy,
     problem: Problem,
     courses: list[Course],
-    *,
-    slots: int,
-    context: RunContext,
+    quenched: Sequence[Quenched],
+    communicator: Communicator,
 ) -> Phases:
     """Analyse the kept configurations of all repeats at one set of conditions.
 
@@ -104,9 +102,9 @@ def find_phases(
         Made ready from it.
     courses : list of Course
         The repeats.
-    slots : int
-        Most neighbour slots that any run needed.
-    context : RunContext
+    quenched : sequence of Quenched
+        Of each repeat; none if nothing was to be relaxed.
+    communicator : Communicator
         Ranks share the work.
     """
     kept = [relevant_kept(problem, course) for course in courses]
@@ -114,8 +112,7 @@ def find_phases(
     if not all(len(each.places) for each in kept):
         return Phases({}, {}, None, (), nothing, (), nothing, {})
     grids = choose_grids(kept)
-    ranks = context.communicator
-    rows = [order_of(problem, study, each.configurations, grids, ranks) for each in kept]
+    rows = [order_of(problem, study, each.configurations, grids, communicator) for each in kept]
     averages = {
         name: _pooled(study, problem, courses, kept, [row[name] for row in rows])
         for name in rows[0]
@@ -140,7 +137,7 @@ def find_phases(
         nothing,
         {},
     )
-    return empty._replace(**_of_minima(study, problem, courses, kept, slots=slots, context=context))
+    return empty._replace(**_of_minima(study, problem, quenched))
 
 
 def phase_at(phases: Phases, place: int) -> str:
@@ -185,27 +182,17 @@ def phase_arrays(problem: Problem, phases: Phases, prefix: str) -> dict[str, Any
 def _of_minima(
     study: NestedStudy,
     problem: Problem,
-    courses: list[Course],
-    kept: list[Kept],
-    *,
-    slots: int,
-    context: RunContext,
+    quenched: Sequence[Quenched],
 ) -> dict[str, Any]:
     """Fields of `Phases` that follow from relaxations; none where there were none."""
-    count = study.analysis.quenched
-    if not count:
+    if not quenched or not all(each.minima for each in quenched):
         return {}
-    relaxed = [
-        minima_of(problem, course, thinned(each, count), context.communicator, slots=slots)
-        for course, each in zip(courses, kept, strict=True)
-    ]
-    if not all(minima for _, minima in relaxed):
-        return {}
-    ended, minima = [each for each, _ in relaxed], [each for _, found in relaxed for each in found]
+    courses, ended = [each.course for each in quenched], [each.kept for each in quenched]
+    minima = [minimum for each in quenched for minimum in each.minima]
     labels = [_phase(each) for each in minima]
     names = tuple(sorted(set(labels)))
     member, basins = _basins(minima, labels, SAME_BASIN_KT * float(problem.kt[0]))
-    ends = np.cumsum([len(found) for _, found in relaxed])[:-1]
+    ends = np.cumsum([len(each.minima) for each in quenched])[:-1]
 
     def shares(of: np.ndarray, kinds: int) -> Estimate:
         each = np.split(np.eye(kinds)[of], ends)

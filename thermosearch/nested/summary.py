@@ -1,6 +1,6 @@
 """The results of nested sampling: quantities, curves, dead points and structures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from thermosearch.nested.measures import FlexibleCell
 from thermosearch.nested.moves.interface import OUTCOMES
 from thermosearch.nested.phases import Phases, find_phases, phase_arrays
 from thermosearch.nested.problem import Conditions, Problem
+from thermosearch.nested.quench import Quenched
 from thermosearch.nested.structures import write_structures
 from thermosearch.nested.study import NestedStudy
 from thermosearch.runtime.context import RunContext
@@ -39,7 +40,11 @@ has no volume of its own."""
 
 
 def summarise(
-    study: NestedStudy, problem: Problem, courses: list[Course], context: RunContext
+    study: NestedStudy,
+    problem: Problem,
+    courses: list[Course],
+    quenched: Sequence[Quenched],
+    context: RunContext,
 ) -> Results:
     """Analyse all runs, conditions by conditions, and write their structures.
 
@@ -51,6 +56,8 @@ def summarise(
         For units and measures.
     courses : list of Course
         All runs.
+    quenched : sequence of Quenched
+        Relaxations from them; none if nothing was to be relaxed.
     context : RunContext
         Ranks share the analysis; rank 0 writes the structures into its folder.
     """
@@ -60,11 +67,11 @@ def summarise(
     rows: dict[Conditions, list[Averages]] = {}
     found: dict[Conditions, Phases] = {}
     transitions: list[Transition] = []
-    slots = max(course.state.capacity for course in courses)
     for index, conditions in enumerate(problem.conditions):
         here = [course for course in courses if course.conditions == index]
         rows[conditions] = [run_averages(study, problem, course) for course in here]
-        phases = find_phases(study, problem, here, slots=slots, context=context)
+        relaxed = [each for each in quenched if each.course.conditions == index]
+        phases = find_phases(study, problem, here, relaxed, context.communicator)
         found[conditions] = phases
         curves = thermodynamic_curves(problem, conditions, rows[conditions]) | phases.curves
         stated = problem.stated(conditions)
