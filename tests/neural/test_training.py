@@ -1,7 +1,7 @@
 """Training: flat batches against the interface, packing, references, resume, divergence."""
 
 import dataclasses
-import logging
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -20,7 +20,6 @@ from thermosearch.neural.training import batches
 from thermosearch.neural.training import fit as loop
 from thermosearch.neural.training import moments as moments_module
 from thermosearch.neural.training.batches import Example, buckets, epoch, example, packing
-from thermosearch.neural.training.fit import fit
 from thermosearch.neural.training.loss import LossConfig, loss, predict
 from thermosearch.neural.training.moments import with_moments
 from thermosearch.neural.training.references import normalised, reference_energies
@@ -293,46 +292,57 @@ def test_hold_out_has_its_share_of_every_group(data: Dataset) -> None:
     assert stratified_split(data, 0.0, seed=0)[1] == ()
 
 
+def run_through(
+    model: NeuralPotential,
+    train: Sequence[Example],
+    held_out: Sequence[Example],
+    config: TrainConfig,
+    *,
+    state: loop.TrainState | None = None,
+    epochs: int | None = None,
+) -> list[loop.TrainState]:
+    """States of a training, from `state` on; the last at its end, or after so many epochs."""
+    trainer = loop.Trainer(model, train, held_out, config)
+    states = [state or loop.start(model, config)]
+    while not loop.ended(states[-1], config) and states[-1].epoch != epochs:
+        states.append(trainer.advance(states[-1]))
+    return states
+
+
 CONFIG = TrainConfig(epochs=6, batch_atoms=24, validate_every=2, learning_rate=2e-2)
 
 
 def test_training_learns(prepared: tuple) -> None:
     model, examples = prepared
     config = CONFIG.model_copy(update={"epochs": 60})
-    trained, state = fit(model, examples, [], config)
+    state = run_through(model, examples, [], config)[-1]
     first, last = state.history[0], state.history[-1]
     assert last["energy_mae"] < 0.5 * first["energy_mae"]
     assert last["force_mae"] < 0.5 * first["force_mae"]
     assert state.best_score == min(row["score"] for row in state.history)
-    members = np.asarray(trained.networks.output)
+    members = np.asarray(loop.trained(model, state).networks.output)
     assert np.abs(members[0] - members[1]).max() > 1e-3
 
 
 def test_resumed_training_agrees_bit_for_bit(prepared: tuple) -> None:
     model, examples = prepared
-    whole, expected = fit(model, examples, examples[:3], CONFIG)
-    _, half = fit(
-        *(model, examples, examples[:3], CONFIG), after_epoch=lambda state: state.epoch == 3
-    )
+    data = (model, examples, examples[:3], CONFIG)
+    whole = run_through(*data)[-1]
+    half = run_through(*data, epochs=3)[-1]
     assert half.epoch == 3
     (again,) = restored([model], CONFIG, Checkpoint(3, *saveable([half])))
-    resumed, found = fit(model, examples, examples[:3], CONFIG, resume=again)
-    assert found.history == expected.history
-    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+    resumed = run_through(*data, state=again)[-1]
+    assert resumed.history == whole.history
+    ends = [jax.tree.leaves(loop.trained(model, state)) for state in (whole, resumed)]
+    for a, b in zip(*ends, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_hopeless_learning_rate_ends_in_a_clear_error(
-    prepared: tuple, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_hopeless_learning_rate_ends_in_a_clear_error(prepared: tuple) -> None:
     model, examples = prepared
     config = CONFIG.model_copy(update={"learning_rate": 1e30, "retries": 2})
-    with (
-        caplog.at_level(logging.WARNING),
-        pytest.raises(InputError, match=r"diverged 3 times.*lower learning_rate"),
-    ):
-        fit(model, examples, [], config)
-    assert caplog.text.count("loss not finite") == 2
+    with pytest.raises(InputError, match=r"diverged 3 times.*lower learning_rate"):
+        run_through(model, examples, [], config)
 
 
 def test_divergence_goes_back_with_half_the_rate(
@@ -347,10 +357,10 @@ def test_divergence_goes_back_with_half_the_rate(
         return state, (float("nan") if len(calls) == 4 else value)
 
     monkeypatch.setattr(loop, "_one_epoch", failing_once)
-    _, state = fit(model, examples, [], CONFIG)
+    states = run_through(model, examples, [], CONFIG)
     assert calls == [0, 1, 2, 3, 2, 3, 4, 5]
-    assert state.rate == 0.5
-    assert state.epoch == CONFIG.epochs
+    assert [state.rate for state in states] == [1.0] * 4 + [0.5] * 5
+    assert states[-1].epoch == CONFIG.epochs
 
 
 def test_patience_stops_and_the_best_is_kept(prepared: tuple) -> None:
@@ -358,7 +368,7 @@ def test_patience_stops_and_the_best_is_kept(prepared: tuple) -> None:
     config = CONFIG.model_copy(
         update={"epochs": 40, "patience": 1, "validate_every": 1, "learning_rate": 1.0}
     )
-    _, state = fit(model, examples, examples[:3], config)
+    state = run_through(model, examples, examples[:3], config)[-1]
     assert state.epoch < 40
     assert state.best_score < state.history[-1]["score"]
 

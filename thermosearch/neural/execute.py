@@ -1,5 +1,7 @@
 """The train engine: from a study to a model file, its errors and its learning curve."""
 
+import functools
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +15,14 @@ from thermosearch.neural.metrics import errors, parity, predictions
 from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.parts import joined
 from thermosearch.neural.study import TrainStudy
-from thermosearch.neural.training.fit import TrainState, fit, predicted
+from thermosearch.neural.training.fit import (
+    Trainer,
+    TrainState,
+    ended,
+    predicted,
+    start,
+    trained,
+)
 from thermosearch.neural.training.prepare import Prepared, prepare
 from thermosearch.neural.training.saved import restored, saveable
 from thermosearch.potentials.registry import find_model
@@ -33,7 +42,7 @@ _UNITS = {
 def execute(study: TrainStudy, context: RunContext) -> Results:
     """Train a model as a study says; its file is `model.npz` in the run folder.
 
-    Every rank does the same work, so that the numbers do not depend on their number.
+    The ranks share the descriptors of a committee; the numbers do not depend on their number.
 
     Raises
     ------
@@ -74,52 +83,60 @@ def execute(study: TrainStudy, context: RunContext) -> Results:
 def _trained(
     study: TrainStudy, prepared: Prepared, context: RunContext
 ) -> tuple[NeuralPotential | None, list[TrainState]]:
-    """Train part after part, with progress and checkpoints; None if stopped before the end.
+    """Train all parts, with progress and checkpoints; no model if stopped before the end.
 
-    Each part, one descriptor with its members, draws by a seed of its own.
+    A part is one descriptor with its members and draws by a seed of its own. The ranks share the
+    parts; each trains its own one after the other.
     """
-    config, count = study.training, len(prepared.parts)
+    config, parts, ranks = study.training, prepared.parts, context.communicator
+    shares = [range(first, len(parts), ranks.size) for first in range(min(len(parts), ranks.size))]
+
+    @functools.lru_cache(maxsize=1)  # one at a time: its batches fill the memory
+    def trainer(part: int) -> Trainer:
+        own = config.model_copy(update={"seed": config.seed + part})
+        return Trainer(parts[part], prepared.train, prepared.held_out, own)
+
+    def advance(share: Sequence[int]) -> list[tuple[int, TrainState]]:
+        """One epoch of the first part of a share that has not ended."""
+        part = next((k for k in share if not ended(states[k], config)), None)
+        return [] if part is None else [(part, trainer(part).advance(states[part]))]
+
     saved = context.checkpoints.load_latest()
-    states = [] if saved is None else restored(prepared.parts, config, saved)
-    models = []
-    with context.progress(count * config.epochs, "training") as bar:
-        for number, part in enumerate(prepared.parts):
-            watch = _Watch(context, bar, states[:number], config.epochs)
-            model, state = fit(
-                part,
-                *(prepared.train, prepared.held_out),
-                config.model_copy(update={"seed": config.seed + number}),
-                resume=states[number] if number < len(states) else None,
-                after_epoch=watch,
-            )
-            models.append(model)
-            states[number : number + 1] = [state]
-            if watch.stopped:
+    states = restored(parts, config, saved) if saved else [start(part, config) for part in parts]
+    with context.progress(len(parts) * config.epochs, "training") as bar:
+        while not all(ended(state, config) for state in states):
+            for part, state in itertools.chain(*ranks.map(advance, shares)):
+                _tell_of_retreat(states[part], state, context)
+                states[part] = state
+            over = all(ended(state, config) for state in states)
+            _show(states, bar)
+            stopping = context.stop() and not over
+            if stopping or over or context.checkpoint_due():
+                done = sum(state.epoch for state in states)
+                context.checkpoints.save(done, *saveable(states))
+            if stopping:
                 return None, states
+    models = [trained(part, state) for part, state in zip(parts, states, strict=True)]
     return joined(models), states
 
 
-class _Watch:
-    """What happens after every epoch of a part: progress, checkpoint, a look for a stop."""
+def _show(states: Sequence[TrainState], bar: tqdm) -> None:
+    """Epochs done, and the errors of the part that was validated last."""
+    bar.update(sum(state.epoch for state in states) - bar.n)
+    latest = [state.history[-1] for state in states if state.history]
+    if latest:
+        last = latest[-1]
+        bar.set_postfix_str(
+            f"{1e3 * last['energy_mae']:.2f} meV/atom, {last['force_mae']:.4f} eV/A"
+        )
 
-    def __init__(
-        self, context: RunContext, bar: tqdm, earlier: Sequence[TrainState], epochs: int
-    ) -> None:
-        self._context, self._bar, self._earlier, self._epochs = context, bar, earlier, epochs
-        self.stopped = False
 
-    def __call__(self, state: TrainState) -> bool:
-        done = len(self._earlier) * self._epochs + state.epoch
-        self._bar.update(done - self._bar.n)
-        if state.history:
-            last = state.history[-1]
-            self._bar.set_postfix_str(
-                f"{1e3 * last['energy_mae']:.2f} meV/atom, {last['force_mae']:.4f} eV/A"
-            )
-        self.stopped = self._context.stop() and done < self._bar.total
-        if self.stopped or self._context.checkpoint_due():
-            self._context.checkpoints.save(done, *saveable([*self._earlier, state]))
-        return self.stopped
+def _tell_of_retreat(before: TrainState, after: TrainState, context: RunContext) -> None:
+    if after.rate < before.rate:
+        context.log.warning(
+            "loss not finite in epoch %d: back to epoch %d with %g of the learning rate",
+            *(before.epoch + 1, after.epoch, after.rate),
+        )
 
 
 def _about(

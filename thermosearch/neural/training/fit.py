@@ -1,6 +1,5 @@
 """The training loop: stochastic gradient steps, averaged parameters, the best of them kept."""
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -31,7 +30,6 @@ from thermosearch.neural.training.step import (
 from thermosearch.potentials.interface import Properties
 from thermosearch.runtime.errors import InputError
 
-_log = logging.getLogger(__name__)
 _predict = eqx.filter_jit(predict)
 
 
@@ -66,89 +64,85 @@ class TrainState(NamedTuple):
     history: tuple[dict[str, float], ...] = ()
 
 
-def start(model: NeuralPotential, config: TrainConfig, steps: int) -> TrainState:
+def start(model: NeuralPotential, config: TrainConfig) -> TrainState:
     """State before the first step."""
-    trained, _ = partition(model)
-    optimiser = make_optimiser(config, steps).init(trained)
-    return TrainState(Weights(trained, trained, optimiser), best=trained)
+    parameters, _ = partition(model)
+    # Only the steps of the schedule depend on how many there will be.
+    optimiser = make_optimiser(config, steps=1).init(parameters)
+    return TrainState(Weights(parameters, parameters, optimiser), best=parameters)
 
 
-def fit(
-    model: NeuralPotential,
-    train: Sequence[Example],
-    held_out: Sequence[Example],
-    config: TrainConfig,
-    *,
-    resume: TrainState | None = None,
-    after_epoch: Callable[[TrainState], bool] = lambda state: False,
-) -> tuple[NeuralPotential, TrainState]:
-    """Train a model.
+def ended(state: TrainState, config: TrainConfig) -> bool:
+    """Whether all epochs are done, or no better has been found for too long."""
+    impatient = config.patience is not None and state.stale > config.patience
+    return impatient or state.epoch >= config.epochs
 
-    Parameters
-    ----------
-    model : NeuralPotential
-        Normalised, with its references.
-    train, held_out : sequence of Example
-        Without hold-out the training data validate.
-    config : TrainConfig
-    resume : TrainState, optional
-        Go on from here; the result is that of the uninterrupted run.
-    after_epoch : callable
-        Called with the state after every epoch (to write a checkpoint, to show progress); the
-        training ends early if it returns True.
 
-    Returns
-    -------
-    model : NeuralPotential
-        With the averaged parameters of the best validation.
-    state : TrainState
+def trained(model: NeuralPotential, state: TrainState) -> NeuralPotential:
+    """Model with the averaged parameters of the best validation."""
+    return eqx.combine(state.best, partition(model)[1])
 
-    Raises
-    ------
-    InputError
-        The loss became NaN again and again.
+
+class Trainer:
+    """Takes the training of a model from epoch to epoch.
+
+    All that is trained is in the state, so that a resumed training gives the numbers of an
+    uninterrupted one; the trainer holds the data in batches and the compiled step.
     """
-    shapes = buckets(train, config.batch_atoms, config.buckets)
-    generator = np.random.default_rng([config.seed, 0, 0])
-    batches = sum(1 for _ in packing(train, shapes, generator))
-    steps = config.epochs * batches
-    _, frozen = partition(model)
-    # Seeds are no business of the compiled step, so that trainings of other seeds share it.
-    seedless = config.model_copy(update={"seed": 0})
-    take_step = make_step(seedless, steps, _per_batch(train, batches))
-    check = validator(held_out or train, config)
-    shuffled = _Shuffled(train, shapes, config, model.config)
-    state = resume or start(model, config, steps)
-    last_good, retries = state, 0
-    while not _ended(state, config):
-        state, value = _one_epoch(state, frozen, shuffled.epoch(state.epoch), config, take_step)
+
+    def __init__(
+        self,
+        model: NeuralPotential,
+        train: Sequence[Example],
+        held_out: Sequence[Example],
+        config: TrainConfig,
+    ) -> None:
+        """Make ready.
+
+        Parameters
+        ----------
+        model : NeuralPotential
+            Normalised, with its references.
+        train, held_out : sequence of Example
+            Without hold-out the training data validate.
+        config : TrainConfig
+        """
+        shapes = buckets(train, config.batch_atoms, config.buckets)
+        generator = np.random.default_rng([config.seed, 0, 0])
+        batches = sum(1 for _ in packing(train, shapes, generator))
+        self._model, self._config = model, config
+        # Seeds are no business of the compiled step, so that trainings of other seeds share it.
+        seedless = config.model_copy(update={"seed": 0})
+        self._take_step = make_step(seedless, config.epochs * batches, _per_batch(train, batches))
+        self._check = validator(held_out or train, config)
+        self._shuffled = _Shuffled(train, shapes, config, model.config)
+        self._last_good: TrainState | None = None
+        self._retries = 0
+
+    def advance(self, state: TrainState) -> TrainState:
+        """State an epoch later; or, where the loss became NaN, the last good one at half the rate.
+
+        Raises
+        ------
+        InputError
+            The loss became NaN again and again.
+        """
+        config, (_, frozen) = self._config, partition(self._model)
+        last_good = self._last_good = self._last_good or state
+        batches = self._shuffled.epoch(state.epoch)
+        state, value = _one_epoch(state, frozen, batches, config, self._take_step)
         if not np.isfinite(value):
-            retries += 1
-            if retries > config.retries:
+            self._retries += 1
+            if self._retries > config.retries:
                 raise InputError(
-                    f"training diverged {retries} times, last in epoch {state.epoch}: lower "
+                    f"training diverged {self._retries} times, last in epoch {state.epoch}: lower "
                     f"learning_rate (now {config.learning_rate * state.rate:g})"
                 )
-            rate = last_good.rate * 0.5**retries
-            _log.warning(
-                "loss not finite in epoch %d: back to epoch %d with %g of the learning rate",
-                *(state.epoch, last_good.epoch, rate),
-            )
-            state = last_good._replace(rate=rate)
-            continue
+            return last_good._replace(rate=last_good.rate * 0.5**self._retries)
         if state.epoch % config.validate_every == 0 or state.epoch == config.epochs:
-            state = _validated(state, frozen, check, value, config)
-            last_good, retries = state, 0
-        if after_epoch(state):
-            break
-    return eqx.combine(state.best, frozen), state
-
-
-def _ended(state: TrainState, config: TrainConfig) -> bool:
-    if config.patience is not None and state.stale > config.patience:
-        _log.info("no better for %d validations: stopped", state.stale)
-        return True
-    return state.epoch >= config.epochs
+            state = _validated(state, frozen, self._check, value, config)
+            self._last_good, self._retries = state, 0
+        return state
 
 
 class _Shuffled:

@@ -15,7 +15,7 @@ _PLAIN = ("epoch", "steps", "stale", "rate")
 
 
 def saveable(states: Sequence[TrainState]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and JSON of the states of all parts begun so far."""
+    """Arrays and JSON of the states of all parts."""
     arrays, metas = {}, []
     for number, state in enumerate(states):
         leaves = jax.tree.leaves((state.weights, state.best))
@@ -31,7 +31,7 @@ def saveable(states: Sequence[TrainState]) -> tuple[dict[str, np.ndarray], dict[
 def restored(
     parts: Sequence[NeuralPotential], config: TrainConfig, saved: Checkpoint
 ) -> list[TrainState]:
-    """States of a checkpoint, of the parts begun by then; inverse of `saveable`.
+    """States of a checkpoint; inverse of `saveable`.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def restored(
     saved : Checkpoint
     """
     return [
-        _restored(start(part, config, 1), f"{number}/", saved.arrays, meta)
-        for number, (part, meta) in enumerate(zip(parts, saved.meta["parts"], strict=False))
+        _restored(start(part, config), f"{number}/", saved.arrays, meta)
+        for number, (part, meta) in enumerate(zip(parts, saved.meta["parts"], strict=True))
     ]
 
 
