@@ -1,6 +1,7 @@
 """Train on one element of mlearn and judge the model on its test set where there is one.
 
     python studies/mlearn/train.py ELEMENT [--output FOLDER] [--hold-out 0.1] [--data FOLDER]
+    mpiexec -n 2 python studies/mlearn/train.py ELEMENT --output FOLDER
 
 The recipe is `study.toml` beside this file; only the element's files are put into it.
 """
@@ -9,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import thermosearch
+from thermosearch.runtime.communicator import world
 from thermosearch.runtime.study import read_toml
 
 HERE = Path(__file__).resolve().parent
@@ -29,7 +31,10 @@ def main() -> None:
     test = options.data.resolve() / f"{options.element}_test.extxyz"
     study["test"] = [str(test)] if test.exists() else []
     study["validation"]["fraction"] = options.hold_out
-    results = thermosearch.run(study, output=options.output)
+    ranks = world()
+    results = thermosearch.run(study, output=options.output, communicator=ranks)
+    if ranks.rank != 0:
+        return
     for quantity in results.quantities:
         if "group" not in quantity.conditions:
             split = quantity.conditions["split"]
