@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_study import context, never, parsed, small
 
 from thermosearch.nested.analysis import DeadPoints
 from thermosearch.nested.ending import Criteria, Gauge, advance, ended
+from thermosearch.nested.execute import execute
 from thermosearch.nested.finders import AllPairs
 from thermosearch.nested.history import History, dead_points
 from thermosearch.nested.measures import FlexibleCell, Measure, Sphere
@@ -22,6 +24,7 @@ from thermosearch.potentials.einstein import EinsteinCrystal
 from thermosearch.potentials.ideal_gas import IdealGas
 from thermosearch.potentials.interface import Potential
 from thermosearch.runtime.communicator import Communicator
+from thermosearch.runtime.results import Results
 
 
 class Run(NamedTuple):
@@ -113,3 +116,16 @@ def run(sampler: Sampler, *, volume_power: int = 0, every: int = 0, **stop: Any)
 def oscillator() -> System:
     """One atom, d = 3: shared, so that it is compiled once."""
     return harmonic(1)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The small study, uninterrupted."""
+    folder = tmp_path_factory.mktemp("nested")
+    return execute(parsed(small()), context(folder, never, never))
+
+
+@pytest.fixture
+def one_iteration_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops are looked for after every iteration, however quick it is."""
+    monkeypatch.setattr("thermosearch.nested.campaign.STRETCH_SECONDS", 0.0)

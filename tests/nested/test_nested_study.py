@@ -1,13 +1,6 @@
-"""From a study to results: mistakes, stops, checkpoints, ranks, files."""
+"""From a study to results: pressures, compositions, moves, any potential, mistakes, files."""
 
 import json
-import logging
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,122 +10,14 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
+from small_study import after, context, never, parsed, same, small
 
 from thermosearch.launch import check_content, run
 from thermosearch.nested.execute import execute
 from thermosearch.nested.problem import make_problem
-from thermosearch.nested.study import NestedStudy
-from thermosearch.runtime.checkpoint import CheckpointStore
-from thermosearch.runtime.communicator import Communicator
-from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Results
-from thermosearch.runtime.run_folder import RunFolder
 from thermosearch.runtime.study import read_toml
-
-LOG = logging.getLogger("thermosearch.test")
-
-
-def small(**changes: Any) -> dict[str, Any]:
-    """Three Lennard-Jones atoms, two repeats, a few seconds with compilation."""
-    study = {
-        "kind": "nested",
-        "potential": {"analytic": "lennard_jones"},
-        "system": {"composition": {"Ar": 3}, "sphere": {"radius": 2.0, "about": "fixed_centre"}},
-        "method": {
-            "walkers": 16,
-            "culled": 6,
-            "extra": 2,
-            "rounds": 3,
-            "width": 3,
-            "repeats": 2,
-            "structures_every": 20,
-            "stop": {"iterations": 12},
-        },
-        "analysis": {"temperatures": [0.2, 1.0, 5], "draws": 20, "quenched": 0},
-    }
-    return study | changes
-
-
-def parsed(content: dict[str, Any]) -> NestedStudy:
-    return check_content(content, "study.toml", Path.cwd())[0]
-
-
-def context(folder: Path, stop: Callable[[], bool], due: Callable[[], bool]) -> RunContext:
-    ranks = Communicator()
-    store = CheckpointStore(folder / "checkpoints", ranks, LOG)
-    return RunContext(RunFolder(folder), ranks, store, stop, due, LOG)
-
-
-def after(calls: int) -> Callable[[], bool]:
-    """False so many times, then True."""
-    left = iter(range(calls))
-    return lambda: next(left, None) is None
-
-
-def never() -> bool:
-    return False
-
-
-@pytest.fixture(autouse=True)
-def one_iteration_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stops are looked for after every iteration, however quick it is."""
-    monkeypatch.setattr("thermosearch.nested.campaign.STRETCH_SECONDS", 0.0)
-
-
-def same(first: Results, second: Results) -> bool:
-    return [*first.quantities] == [*second.quantities] and all(
-        np.array_equal(first.arrays[name], second.arrays[name]) for name in first.arrays
-    )
-
-
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """The uninterrupted run."""
-    folder = tmp_path_factory.mktemp("nested")
-    return execute(parsed(small()), context(folder, never, never))
-
-
-@pytest.mark.parametrize("moment", [1, 5, 12])
-def test_a_stopped_run_goes_on_as_if_it_had_not(
-    whole: Results, tmp_path: Path, moment: int
-) -> None:
-    study = parsed(small())
-    stopped = execute(study, context(tmp_path, after(moment - 1), never))
-    assert stopped.status == "stopped"
-    assert same(execute(study, context(tmp_path, never, never)), whole)
-
-
-def test_a_run_told_to_stop_while_it_relaxes_walkers_has_lost_no_walk(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The end of sampling leaves a checkpoint, whatever the interval: here there is no other."""
-    content = small()
-    content["method"] |= {"repeats": 1}
-    content["analysis"] |= {"quenched": 4}
-    study, folder = parsed(content), tmp_path / "cut"
-
-    def sampled() -> bool:
-        return any((folder / "checkpoints").glob("*.ckpt"))
-
-    assert execute(study, context(folder, sampled, never)).status == "stopped"
-    with caplog.at_level(logging.INFO):
-        resumed = execute(study, context(folder, never, never))
-    assert "resumed after 12 iterations" in caplog.text
-    assert same(resumed, execute(study, context(tmp_path / "whole", never, never)))
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    whole: Results, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    study = parsed(small())
-    execute(study, context(tmp_path, after(9), lambda: True))
-    newest = sorted((tmp_path / "checkpoints").glob("*.ckpt"))[-1]
-    newest.write_bytes(newest.read_bytes()[:-100])
-    with caplog.at_level(logging.WARNING):
-        resumed = execute(study, context(tmp_path, never, never))
-    assert "damaged" in caplog.text
-    assert same(resumed, whole)
 
 
 def test_results_name_what_the_issue_names(whole: Results, tmp_path: Path) -> None:
@@ -199,6 +84,7 @@ def test_pressures_come_in_one_job(tmp_path: Path, exchange_every: int | None) -
     assert (0 < taken < tried) if exchange_every else tried == 0
 
 
+@pytest.mark.usefixtures("one_iteration_at_a_time")
 def test_momenta_are_sampled_saved_and_taken_out_again(tmp_path: Path) -> None:
     """Ideal gas, stopped half-way: ln Q = ln N! + (N + 1) ln(kT / P), C_p = N + 1, from H + K."""
     moves = [{"name": "hamiltonian"}, {"name": "volume", "count": 2}]
@@ -425,63 +311,3 @@ def test_the_template_is_a_valid_study(tmp_path: Path) -> None:
     path.write_text(text)
     study, kind = check_content(read_toml(path), "template", tmp_path)
     assert kind == "nested" and study.method.walkers == 128
-
-
-def process(folder: Path, study: Path, *more: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "thermosearch.cli",
-        "nested",
-        str(study),
-        "--output",
-        str(folder),
-        "--quiet",
-        *more,
-    ]
-
-
-@pytest.fixture
-def study_file(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "study.json.toml"
-    path.write_text(
-        'kind = "nested"\n[potential]\nanalytic = "lennard_jones"\n[system]\n'
-        'composition = {Ar = 3}\n[system.sphere]\nradius = 2.0\nabout = "fixed_centre"\n'
-        "[method]\nwalkers = 16\nculled = 6\nextra = 2\nrounds = 3\nwidth = 3\n"
-        "[method.stop]\niterations = 400\n[analysis]\ntemperatures = [0.2, 1.0, 5]\ndraws = 20\n"
-        "[run]\ncheckpoint_interval = 0.05\n"
-    )
-    yield path
-
-
-def numbers(folder: Path) -> tuple[Any, dict[str, np.ndarray]]:
-    quantities = json.loads((folder / "results.json").read_text())["quantities"]
-    with h5py.File(folder / "results.h5") as file:
-        return quantities, {
-            name: file[f"dead/p0_r0/{name}"][()] for name in ("value", "energy", "birth")
-        }
-
-
-def assert_same_numbers(first: Path, second: Path) -> None:
-    one, other = numbers(first), numbers(second)
-    assert one[0] == other[0]
-    for name, values in one[1].items():
-        assert np.array_equal(values, other[1][name])
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_kill_at_ten_random_moments(study_file: Path, tmp_path: Path) -> None:
-    """`kill -9` and `--resume`, over and over: the numbers of the uninterrupted run."""
-    subprocess.run(process(tmp_path / "whole", study_file), check=True)
-    began = time.monotonic()
-    subprocess.run(process(tmp_path / "clock", study_file), check=True)
-    length = time.monotonic() - began
-    generator = np.random.default_rng(1)
-    for _ in range(10):
-        running = subprocess.Popen(process(tmp_path / "killed", study_file, "--resume"))
-        time.sleep(float(generator.uniform(0.3, 1.0)) * length)
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
-    subprocess.run(process(tmp_path / "killed", study_file, "--resume"), check=True)
-    assert_same_numbers(tmp_path / "whole", tmp_path / "killed")

@@ -1,0 +1,123 @@
+"""Stopped, damaged or killed, and resumed: the numbers of the uninterrupted run."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from small_study import after, context, never, parsed, same, small
+
+from thermosearch.nested.execute import execute
+from thermosearch.runtime.results import Results
+
+pytestmark = pytest.mark.usefixtures("one_iteration_at_a_time")
+
+
+@pytest.mark.parametrize("moment", [1, 5, 12])
+def test_a_stopped_run_goes_on_as_if_it_had_not(
+    whole: Results, tmp_path: Path, moment: int
+) -> None:
+    study = parsed(small())
+    stopped = execute(study, context(tmp_path, after(moment - 1), never))
+    assert stopped.status == "stopped"
+    assert same(execute(study, context(tmp_path, never, never)), whole)
+
+
+def test_a_run_told_to_stop_while_it_relaxes_walkers_has_lost_no_walk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of sampling leaves a checkpoint, whatever the interval: here there is no other."""
+    content = small()
+    content["method"] |= {"repeats": 1}
+    content["analysis"] |= {"quenched": 4}
+    study, folder = parsed(content), tmp_path / "cut"
+
+    def sampled() -> bool:
+        return any((folder / "checkpoints").glob("*.ckpt"))
+
+    assert execute(study, context(folder, sampled, never)).status == "stopped"
+    with caplog.at_level(logging.INFO):
+        resumed = execute(study, context(folder, never, never))
+    assert "resumed after 12 iterations" in caplog.text
+    assert same(resumed, execute(study, context(tmp_path / "whole", never, never)))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    whole: Results, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = parsed(small())
+    execute(study, context(tmp_path, after(9), lambda: True))
+    newest = sorted((tmp_path / "checkpoints").glob("*.ckpt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with caplog.at_level(logging.WARNING):
+        resumed = execute(study, context(tmp_path, never, never))
+    assert "damaged" in caplog.text
+    assert same(resumed, whole)
+
+
+def process(folder: Path, study: Path, *more: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "thermosearch.cli",
+        "nested",
+        str(study),
+        "--output",
+        str(folder),
+        "--quiet",
+        *more,
+    ]
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    path = tmp_path / "study.json.toml"
+    path.write_text(
+        'kind = "nested"\n[potential]\nanalytic = "lennard_jones"\n[system]\n'
+        'composition = {Ar = 3}\n[system.sphere]\nradius = 2.0\nabout = "fixed_centre"\n'
+        "[method]\nwalkers = 16\nculled = 6\nextra = 2\nrounds = 3\nwidth = 3\n"
+        "[method.stop]\niterations = 400\n[analysis]\ntemperatures = [0.2, 1.0, 5]\ndraws = 20\n"
+        "[run]\ncheckpoint_interval = 0.05\n"
+    )
+    return path
+
+
+def numbers(folder: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    quantities = json.loads((folder / "results.json").read_text())["quantities"]
+    with h5py.File(folder / "results.h5") as file:
+        return quantities, {
+            name: file[f"dead/p0_r0/{name}"][()] for name in ("value", "energy", "birth")
+        }
+
+
+def assert_same_numbers(first: Path, second: Path) -> None:
+    one, other = numbers(first), numbers(second)
+    assert one[0] == other[0]
+    for name, values in one[1].items():
+        assert np.array_equal(values, other[1][name])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_kill_at_ten_random_moments(study_file: Path, tmp_path: Path) -> None:
+    """`kill -9` and `--resume`, over and over: the numbers of the uninterrupted run."""
+    subprocess.run(process(tmp_path / "whole", study_file), check=True)
+    began = time.monotonic()
+    subprocess.run(process(tmp_path / "clock", study_file), check=True)
+    length = time.monotonic() - began
+    generator = np.random.default_rng(1)
+    for _ in range(10):
+        running = subprocess.Popen(process(tmp_path / "killed", study_file, "--resume"))
+        time.sleep(float(generator.uniform(0.3, 1.0)) * length)
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    subprocess.run(process(tmp_path / "killed", study_file, "--resume"), check=True)
+    assert_same_numbers(tmp_path / "whole", tmp_path / "killed")
