@@ -1,5 +1,7 @@
 """Figures of phases: what is drawn, and that nothing is made up where there is nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from thermosearch.report.figures.phases import (
     pattern_figures,
     share_figures,
 )
+from thermosearch.report.run_data import Measured, Run
+from thermosearch.report.sections import results
 from thermosearch.report.tables import transition_table
 
 GRID = np.linspace(300.0, 900.0, 7)
@@ -87,3 +91,16 @@ def test_clusters_have_basins_and_no_space_groups() -> None:
 @pytest.mark.parametrize("draw", [share_figures, basin_figures, pattern_figures])
 def test_nothing_comes_of_nothing(draw: object) -> None:
     assert draw({"0": {"temperature": GRID}}, {}) == []
+
+
+def test_a_transition_is_not_shown_twice_under_two_names() -> None:
+    """A maximum of the heat capacity and the transition it is are one number: one card."""
+    found = [
+        Measured(name, value, 24.0, "K", {"p_GPa": pressure})
+        for value, pressure in ((1018.0, 4.0), (1082.0, 8.0))
+        for name in ("heat_capacity_peak_temperature", "transition_temperature")
+    ]
+    names = ("transition_temperature", "heat_capacity_peak_temperature")
+    section = str(results(Run(Path(), quantities=tuple(found)), names).body)
+    assert section.count('class="card"') == 2
+    assert section.count("Transition temperature") == 2

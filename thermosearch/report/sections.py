@@ -317,11 +317,19 @@ def _by_member(found: Sequence[Structure]) -> list[Levels]:
 
 
 def _headline(quantities: Sequence[Measured], names: Sequence[str]) -> list[Measured]:
-    """Order quantities: the first of each of the names, more of the same names, the others."""
+    """Order quantities: the first of each of the names, more of the same names, the others.
+
+    A number that goes by two names, as a transition is a maximum of the heat capacity, comes once.
+    """
     first = {each.name: each for each in reversed(quantities)}
     best = [first[name] for name in names if name in first]
     rest = [each for each in quantities if each not in best]
-    return best + sorted(rest, key=lambda each: each.name not in names)
+    place = {name: number for number, name in enumerate(names)}
+    ordered = best + sorted(rest, key=lambda each: place.get(each.name, len(names)))
+    once: dict[tuple[float | None, float | None], Measured] = {}
+    for each in ordered:
+        once.setdefault((each.value, each.error), each)
+    return list(once.values())
 
 
 def _least_seen(errors: Sequence[Measured]) -> list[Measured]:
