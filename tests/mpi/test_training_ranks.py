@@ -8,9 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from ase.build import bulk
-from ase.calculators.emt import EMT
 from ase.io import write
+from neural.rattled import labelled_crystals
 
 from thermosearch.neural.model_file import load
 
@@ -38,14 +37,7 @@ validate_every = 1
 
 
 def test_three_descriptors_on_one_and_two_ranks(mpirun: Run, tmp_path: Path) -> None:
-    frames = []
-    for seed in range(6):
-        atoms = bulk("Cu", cubic=True)
-        atoms.rattle(0.1, seed=seed)
-        atoms.calc = EMT()
-        atoms.get_forces()
-        frames.append(atoms)
-    write(tmp_path / "data.extxyz", frames)
+    write(tmp_path / "data.extxyz", labelled_crystals(6))
     (tmp_path / "study.toml").write_text(STUDY)
     for ranks in (1, 2):
         done = mpirun(

@@ -1,6 +1,7 @@
 """Nested sampling from study to results."""
 
 from thermosearch.nested.campaign import run_all
+from thermosearch.nested.kept import relevant_kept
 from thermosearch.nested.problem import make_problem
 from thermosearch.nested.quench import quench_all
 from thermosearch.nested.study import NestedStudy
@@ -41,8 +42,9 @@ def execute(study: NestedStudy, context: RunContext) -> Results:
     )
     if runs is None:
         return Results("nested", "stopped")
+    kept = [relevant_kept(problem, run) for run in runs]
     count = study.analysis.quenched
-    quenched = quench_all(problem, runs, count, context) if count else []
+    quenched = quench_all(problem, runs, kept, count=count, context=context) if count else []
     if quenched is None:
         return Results("nested", "stopped")
-    return summarise(study, problem, runs, quenched, context)
+    return summarise(study, problem, runs, kept=kept, quenched=quenched, context=context)

@@ -14,7 +14,6 @@ from thermosearch.nested.kept import (
     Kept,
     choose_grids,
     order_of,
-    relevant_kept,
     spreads_of,
 )
 from thermosearch.nested.problem import Problem
@@ -89,6 +88,8 @@ def find_phases(
     study: NestedStudy,
     problem: Problem,
     courses: list[Course],
+    *,
+    kept: list[Kept],
     quenched: Sequence[Quenched],
     communicator: Communicator,
 ) -> Phases:
@@ -102,12 +103,13 @@ def find_phases(
         Made ready from it.
     courses : list of Course
         The repeats.
+    kept : list of Kept
+        Of each repeat.
     quenched : sequence of Quenched
         Of each repeat; none if nothing was to be relaxed.
     communicator : Communicator
         Ranks share the work.
     """
-    kept = [relevant_kept(problem, course) for course in courses]
     nothing = Estimate(np.zeros((0, len(problem.kt))), np.zeros((0, len(problem.kt))))
     if not all(len(each.places) for each in kept):
         return Phases({}, {}, None, (), nothing, (), nothing, {})
@@ -180,9 +182,7 @@ def phase_arrays(problem: Problem, phases: Phases, prefix: str) -> dict[str, Any
 
 
 def _of_minima(
-    study: NestedStudy,
-    problem: Problem,
-    quenched: Sequence[Quenched],
+    study: NestedStudy, problem: Problem, quenched: Sequence[Quenched]
 ) -> dict[str, Any]:
     """Fields of `Phases` that follow from relaxations; none where there were none."""
     if not quenched or not all(each.minima for each in quenched):

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from thermosearch.configuration import Configuration
 from thermosearch.nested.course import Course
-from thermosearch.nested.kept import CHUNK, Kept, relevant_kept
+from thermosearch.nested.kept import CHUNK, Kept
 from thermosearch.nested.problem import Problem
 from thermosearch.potentials.evaluate import bucket
 from thermosearch.relax.loop import Status
@@ -67,7 +67,12 @@ class Quenched(NamedTuple):
 
 
 def quench_all(
-    problem: Problem, courses: Sequence[Course], count: int, context: RunContext
+    problem: Problem,
+    courses: Sequence[Course],
+    kept: Sequence[Kept],
+    *,
+    count: int,
+    context: RunContext,
 ) -> list[Quenched] | None:
     """Relax configurations of every run, with progress.
 
@@ -77,6 +82,8 @@ def quench_all(
         For potential and pressures.
     courses : sequence of Course
         All runs.
+    kept : sequence of Kept
+        Of each run.
     count : int
         Most configurations of a run.
     context : RunContext
@@ -91,11 +98,11 @@ def quench_all(
     slots = max(course.state.capacity for course in courses)
     quenched: list[Quenched] = []
     with context.progress(len(courses), "relaxing walkers") as bar:
-        for course in courses:
+        for course, all_kept in zip(courses, kept, strict=True):
             if context.stop():
                 return None
-            kept = _thinned(relevant_kept(problem, course), count)
-            quenched.append(_quench(problem, course, kept, context.communicator, slots=slots))
+            chosen = _thinned(all_kept, count)
+            quenched.append(_quench(problem, course, chosen, context.communicator, slots=slots))
             bar.update()
     return quenched
 

@@ -22,6 +22,7 @@ from thermosearch.nested.diagram import (
     state_slopes,
     state_transitions,
 )
+from thermosearch.nested.kept import Kept
 from thermosearch.nested.measures import FlexibleCell
 from thermosearch.nested.moves.interface import OUTCOMES
 from thermosearch.nested.phases import Phases, find_phases, phase_arrays
@@ -43,6 +44,8 @@ def summarise(
     study: NestedStudy,
     problem: Problem,
     courses: list[Course],
+    *,
+    kept: Sequence[Kept],
     quenched: Sequence[Quenched],
     context: RunContext,
 ) -> Results:
@@ -56,6 +59,8 @@ def summarise(
         For units and measures.
     courses : list of Course
         All runs.
+    kept : sequence of Kept
+        Of each run.
     quenched : sequence of Quenched
         Relaxations from them; none if nothing was to be relaxed.
     context : RunContext
@@ -70,8 +75,14 @@ def summarise(
     for index, conditions in enumerate(problem.conditions):
         here = [course for course in courses if course.conditions == index]
         rows[conditions] = [run_averages(study, problem, course) for course in here]
-        relaxed = [each for each in quenched if each.course.conditions == index]
-        phases = find_phases(study, problem, here, relaxed, context.communicator)
+        phases = find_phases(
+            study,
+            problem,
+            here,
+            kept=[k for k, each in zip(kept, courses, strict=True) if each.conditions == index],
+            quenched=[each for each in quenched if each.course.conditions == index],
+            communicator=context.communicator,
+        )
         found[conditions] = phases
         curves = thermodynamic_curves(problem, conditions, rows[conditions]) | phases.curves
         stated = problem.stated(conditions)

@@ -110,7 +110,7 @@ class Trainer:
         shapes = buckets(train, config.batch_atoms, config.buckets)
         generator = np.random.default_rng([config.seed, 0, 0])
         batches = sum(1 for _ in packing(train, shapes, generator))
-        self._model, self._config = model, config
+        self._config, (_, self._frozen) = config, partition(model)
         # Seeds are no business of the compiled step, so that trainings of other seeds share it.
         seedless = config.model_copy(update={"seed": 0})
         self._take_step = make_step(seedless, config.epochs * batches, _per_batch(train, batches))
@@ -127,7 +127,7 @@ class Trainer:
         InputError
             The loss became NaN again and again.
         """
-        config, (_, frozen) = self._config, partition(self._model)
+        config, frozen = self._config, self._frozen
         last_good = self._last_good = self._last_good or state
         batches = self._shuffled.epoch(state.epoch)
         state, value = _one_epoch(state, frozen, batches, config, self._take_step)
