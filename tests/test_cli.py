@@ -212,7 +212,7 @@ def test_train_then_evaluate_then_search_with_the_model() -> None:
     )
 
     def typed(*arguments: str) -> None:
-        command = [sys.executable, "-m", "thermosearch.cli", *arguments]
+        command = [sys.executable, "-m", "thermosearch", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "Warning" not in done.stderr

@@ -225,7 +225,3 @@ def _say(text: str, ranks: Communicator) -> None:
     if ranks.rank == 0:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -38,7 +38,7 @@ def test_same_bits_on_one_and_three_ranks(mpirun: Run, tmp_path: Path) -> None:
     for ranks in (1, 3):
         done = mpirun(
             ranks,
-            *("-m", "thermosearch.cli", "harmonic", "study.toml", "--output", f"run_{ranks}"),
+            *("-m", "thermosearch", "harmonic", "study.toml", "--output", f"run_{ranks}"),
             "--quiet",
             timeout=250.0,
         )

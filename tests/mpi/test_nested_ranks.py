@@ -56,7 +56,7 @@ def test_same_bits_on_one_two_and_three_ranks(mpirun: Run, tmp_path: Path) -> No
     for ranks in (1, 2, 3):
         done = mpirun(
             ranks,
-            *("-m", "thermosearch.cli", "nested", "study.toml", "--output", f"run_{ranks}"),
+            *("-m", "thermosearch", "nested", "study.toml", "--output", f"run_{ranks}"),
             "--quiet",
             timeout=250.0,
         )
@@ -102,7 +102,7 @@ def test_runs_divided_between_ranks_exchange_the_same_walkers(mpirun: Run, tmp_p
     for ranks in (1, 3, 5):
         done = mpirun(
             ranks,
-            *("-m", "thermosearch.cli", "nested", "study.toml", "--output", f"run_{ranks}"),
+            *("-m", "thermosearch", "nested", "study.toml", "--output", f"run_{ranks}"),
             "--quiet",
             timeout=250.0,
         )

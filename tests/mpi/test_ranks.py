@@ -210,7 +210,7 @@ def test_a_rank_of_two_keeps_one_thread_busy(mpirun: Run, tmp_path: Path) -> Non
 
 
 def test_info_on_two_ranks_speaks_once(mpirun: Run) -> None:
-    done = mpirun(2, "-m", "thermosearch.cli", "info")
+    done = mpirun(2, "-m", "thermosearch", "info")
     assert done.returncode == 0, done.stderr
     ranks = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("ranks")]
     assert ranks == ["2"]

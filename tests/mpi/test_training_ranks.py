@@ -42,7 +42,7 @@ def test_three_descriptors_on_one_and_two_ranks(mpirun: Run, tmp_path: Path) -> 
     for ranks in (1, 2):
         done = mpirun(
             ranks,
-            *("-m", "thermosearch.cli", "train", "study.toml", "--output", f"run_{ranks}"),
+            *("-m", "thermosearch", "train", "study.toml", "--output", f"run_{ranks}"),
             timeout=120.0,
         )
         assert done.returncode == 0, done.stderr

@@ -67,7 +67,7 @@ def process(folder: Path, study: Path, *more: str) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "thermosearch.cli",
+        "thermosearch",
         "nested",
         str(study),
         "--output",
