@@ -97,7 +97,6 @@ def run(sampler: Sampler, *, volume_power: int = 0, every: int = 0, **stop: Any)
             criteria,
             gauge,
             state,
-            history.columns["value"],
             spread=spread,
             volume_power=volume_power,
         )
@@ -106,7 +105,12 @@ def run(sampler: Sampler, *, volume_power: int = 0, every: int = 0, **stop: Any)
         spread = culled.spread
         history.add(culled)
         gauge = advance(
-            gauge, culled, state, sizes=sampler.sizes, kt=criteria.kt, volume_power=volume_power
+            gauge,
+            culled,
+            state,
+            sizes=sampler.sizes,
+            watched=criteria.watched,
+            volume_power=volume_power,
         )
     points = dead_points(sampler.system, history, state, sampler.sizes)
     return Run(points, state, history, reason)

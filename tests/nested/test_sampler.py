@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from nested.conftest import ATOMS, cluster, founder, harmonic, run, sampler
+from scipy import stats
 
 from thermosearch.configuration import Array, Configuration
 from thermosearch.nested.finders import AllPairs
@@ -98,6 +99,22 @@ def test_plateaus_shrink_at_the_right_rate() -> None:
         log_mass = below[np.flatnonzero(found.points.value >= shells)[-1]]
         exact = 3.0 * np.log(shells / 4.0)
         assert abs(log_mass - exact) < 4.0 * np.sqrt(-exact / 256)
+
+
+def test_a_run_ends_where_a_temperature_is_passed(oscillator: System) -> None:
+    """Energies at kT are distributed as Gamma(3/2): 1e-4 of them are below 0.0026 kT."""
+    found = run(sampler(oscillator, ATOMS, 3), temperature=0.01)
+    assert found.reason == "temperature 0.01"
+    lowest = found.history.columns["value"][-1][-1] / 0.01
+    assert abs(np.log(lowest / stats.gamma(1.5).ppf(1e-4))) < 1.0
+
+
+def test_a_dilute_gas_is_no_cold_contour() -> None:
+    """Almost all of the prior has one energy: that the contour hardly falls is no end."""
+    dimer = cluster(LennardJones(), 2, Sphere(12.0, "fixed_centre"))
+    found = run(sampler(dimer, ATOMS, 5), temperature=0.05)
+    assert found.reason == "temperature 0.05"
+    assert found.history.columns["value"][-1][-1] < -0.9
 
 
 def test_one_periodic_atom_ends() -> None:

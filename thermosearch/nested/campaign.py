@@ -160,8 +160,7 @@ class _Crew:
     def _stretch(self, course: Course, length: int) -> Stretch:
         problem, state, gauge = self.problem, course.state, course.gauge
         sampler = self.sampler(course.conditions, course.repeat)
-        values, culls = [*course.history.columns["value"]], []
-        reason = None
+        culls, reason = [], None
         for _ in range(length):
             state, culled = sampler.step(state)
             gauge = advance(
@@ -169,16 +168,14 @@ class _Crew:
                 culled,
                 state,
                 sizes=problem.sizes,
-                kt=problem.criteria.kt,
+                watched=problem.criteria.watched,
                 volume_power=problem.reweighting,
             )
             culls.append(culled)
-            values.append(culled.value)
             reason = ended(
                 problem.criteria,
                 gauge,
                 state,
-                values,
                 spread=culled.spread,
                 volume_power=problem.reweighting,
             )

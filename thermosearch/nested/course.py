@@ -80,7 +80,7 @@ def to_arrays(courses: list[Course]) -> dict[str, np.ndarray]:
             for key, value in state._asdict().items()
             if key != "walkers"
         }
-        own["gauge"] = np.array(course.gauge)
+        own |= {f"gauge/{key}": np.asarray(x) for key, x in course.gauge._asdict().items()}
         arrays |= {f"run_{index}/{key}": value for key, value in own.items()}
     return arrays
 
@@ -93,11 +93,12 @@ def from_arrays(
     fields = _below(arrays, "state")
     plain = {name: int(fields.pop(name)) for name in _PLAIN}
     walkers = Walker(**_below(arrays, "walkers"))
+    gauge = _below(arrays, "gauge")
     return Course(
         conditions=about["conditions"],
         repeat=about["repeat"],
         state=State(walkers=walkers, **fields, **plain),
-        gauge=Gauge(*(float(x) for x in arrays["gauge"])),
+        gauge=Gauge(float(gauge["log_mass"]), float(gauge["level_since"]), gauge["log_evidence"]),
         history=restore(every, arrays),
         reason=about["reason"],
         exchanges=Exchanges(*about["exchanges"]),

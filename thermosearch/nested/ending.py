@@ -1,6 +1,5 @@
 """When a run has gone far enough, or cannot go on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +13,8 @@ PLATEAU_FOLDS = 15.0
 """A value that all walkers share while the prior mass falls by exp(-15) is the lowest there is."""
 IDLE_ITERATIONS = 50
 """So many iterations without one accepted proposal are the end, whatever the step sizes."""
+PASSED = 1e-4
+"""A temperature is passed once the walkers alive hold less than this share of its Z."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Criteria:
     prior_mass : float or None
         ln X.
     temperature : float or None
-        kT of the contour: (d ln X / dH)^-1, over the last 2 K dead points.
+        kT that the run is to pass.
     remaining_evidence : float or None
         Share of Z at `kt` that the walkers alive still hold, were they the last.
     kt : float
@@ -33,8 +34,8 @@ class Criteria:
     iterations : int or None
         How many.
     spread : float or None
-        Committee's, energy an atom: the mean over the points culled in an iteration, once the
-        contour is below `highest_kt`.
+        Committee's, energy an atom: the mean over the points culled in an iteration, once
+        `highest_kt` is passed.
     highest_kt : float
         Highest temperature asked for.
     """
@@ -47,6 +48,12 @@ class Criteria:
     spread: float | None = None
     highest_kt: float = np.inf
 
+    @property
+    def watched(self) -> Float[np.ndarray, " t"]:
+        """Temperatures kT at which the evidence is followed: lowest, to be passed, highest."""
+        passed = self.kt if self.temperature is None else self.temperature
+        return np.array([self.kt, passed, self.highest_kt])
+
 
 class Gauge(NamedTuple):
     """How far a run has come.
@@ -55,39 +62,44 @@ class Gauge(NamedTuple):
     ----------
     log_mass : float
         Mean ln X.
-    log_evidence : float
-        ln Z of the dead points at the lowest temperature.
     level_since : float
         ln X at which all walkers began to share one value; NaN where they do not.
+    log_evidence : (t,) float64
+        ln Z of the dead points at the temperatures watched.
     """
 
     log_mass: float = 0.0
-    log_evidence: float = -np.inf
     level_since: float = np.nan
+    log_evidence: Float[np.ndarray, " t"] = np.full(3, -np.inf)
 
 
 def advance(
-    gauge: Gauge, culled: Culled, state: State, *, sizes: Sizes, kt: float, volume_power: int
+    gauge: Gauge,
+    culled: Culled,
+    state: State,
+    *,
+    sizes: Sizes,
+    watched: Float[np.ndarray, " t"],
+    volume_power: int,
 ) -> Gauge:
     """Gauge after one more iteration; `volume_power` as in `analysis.averages`."""
     live = sizes.walkers - np.arange(sizes.culled)
     after = gauge.log_mass - np.cumsum(1.0 / live)
     masses = after + np.log(np.expm1(1.0 / live))
-    terms = masses - culled.value / kt
+    terms = masses - culled.value / watched[:, None]
     if volume_power:
         terms = terms + volume_power * np.log(volumes(culled.walkers))
-    evidence = float(np.logaddexp(gauge.log_evidence, np.logaddexp.reduce(terms)))
+    evidence = np.logaddexp(gauge.log_evidence, np.logaddexp.reduce(terms, axis=1))
     log_mass = float(after[-1])
     level = np.ptp(state.value) == 0.0
     since = gauge.level_since if level and not np.isnan(gauge.level_since) else log_mass
-    return Gauge(log_mass, evidence, since if level else np.nan)
+    return Gauge(log_mass, since if level else np.nan, evidence)
 
 
 def ended(
     criteria: Criteria,
     gauge: Gauge,
     state: State,
-    values: Sequence[Float[np.ndarray, " culled"]],
     *,
     spread: Float[np.ndarray, " culled"],
     volume_power: int,
@@ -102,25 +114,24 @@ def ended(
         After the last iteration.
     state : State
         After the last iteration.
-    values : sequence of (P,) float64
-        Contour values of the dead points, an entry an iteration.
     spread : (P,) float64
         Of the committee at those of the last iteration.
     volume_power : int
         As in `analysis.averages`.
     """
-    temperature = _temperature(len(state.value), values)
+    # Not the contour's dH / d ln X: in a dilute gas, all of one energy, that looks cold.
+    remaining = _remaining(criteria.watched, gauge, state, volume_power)
+    _, passed, below_highest = remaining < np.log(PASSED)
     reasons = {
         f"the iterations asked for ({criteria.iterations})": criteria.iterations is not None
         and state.iteration >= criteria.iterations,
         f"ln X = {criteria.prior_mass}": criteria.prior_mass is not None
         and gauge.log_mass <= criteria.prior_mass,
-        f"temperature {criteria.temperature}": criteria.temperature is not None
-        and temperature < criteria.temperature,
+        f"temperature {criteria.temperature}": criteria.temperature is not None and passed,
         f"remaining evidence {criteria.remaining_evidence}": criteria.remaining_evidence is not None
-        and _remaining(criteria, gauge, state, volume_power) < np.log(criteria.remaining_evidence),
+        and remaining[0] < np.log(criteria.remaining_evidence),
         f"a committee spread above {criteria.spread}": criteria.spread is not None
-        and temperature < criteria.highest_kt
+        and below_highest
         and float(np.mean(spread)) > criteria.spread,
         f"a plateau: all walkers share the value {state.value[0]}": gauge.log_mass
         < gauge.level_since - PLATEAU_FOLDS,
@@ -130,22 +141,12 @@ def ended(
     return next((reason for reason, met in reasons.items() if met), None)
 
 
-def _temperature(walkers: int, values: Sequence[Float[np.ndarray, " culled"]]) -> float:
-    """Temperature kT at which the contour's shell weighs most, infinite before it is known."""
-    if not values:
-        return np.inf
-    culled = len(values[-1])
-    back = -(-2 * walkers // culled)
-    if len(values) <= back:
-        return np.inf
-    fold = back * float(np.sum(1.0 / (walkers - np.arange(culled))))
-    return float(values[-1 - back][-1] - values[-1][-1]) / fold
-
-
-def _remaining(criteria: Criteria, gauge: Gauge, state: State, volume_power: int) -> float:
+def _remaining(
+    kt: Float[np.ndarray, " t"], gauge: Gauge, state: State, volume_power: int
+) -> Float[np.ndarray, " t"]:
     """Logarithm of the share of Z that the walkers alive hold."""
-    terms = -state.value / criteria.kt
+    terms = -state.value / kt[:, None]
     if volume_power:
         terms = terms + volume_power * np.log(volumes(state.walkers))
-    alive = gauge.log_mass - np.log(len(terms)) + np.logaddexp.reduce(terms)
-    return float(alive - np.logaddexp(alive, gauge.log_evidence))
+    alive = gauge.log_mass - np.log(terms.shape[1]) + np.logaddexp.reduce(terms, axis=1)
+    return alive - np.logaddexp(alive, gauge.log_evidence)

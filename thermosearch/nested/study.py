@@ -200,14 +200,15 @@ class StopSection(StrictModel):
     remaining_evidence : float or None
         Share of Z at the lowest temperature of the analysis that is still to come.
     temperature : float or None
-        K (kT of a reduced potential) of the contour.
+        K (kT of a reduced potential) that is passed: the walkers alive hold less than 1e-4 of
+        its Z.
     prior_mass : float or None
         ln X.
     iterations : int or None
         How many.
     spread : float or None
         Committee's, eV an atom: its mean over the points culled in an iteration, once the
-        contour is below the highest temperature of the analysis.
+        highest temperature of the analysis is passed.
     """
 
     remaining_evidence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 1e-4
