@@ -12,6 +12,7 @@ from thermosearch.nested.analysis import (
     estimate,
     log_weights,
     pool,
+    resample,
 )
 from thermosearch.nested.free_energy import free_energy, thermal_wavelength
 from thermosearch.nested.peaks import peaks
@@ -123,6 +124,20 @@ def test_a_peak_sharper_than_its_place_is_known_is_found() -> None:
     assert abs(peak.position.value - 0.43) < 0.003
     assert abs(peak.position.error - 0.01) < 0.002
     assert peak.height.value == pytest.approx(5010, rel=0.01)
+
+
+def test_repeats_that_froze_apart_have_one_peak_with_an_error_that_says_so() -> None:
+    generator, kt = np.random.default_rng(1), np.linspace(800.0, 2200.0, 141)
+    runs = [
+        24.0 + 200.0 / (1.0 + ((kt - place) / 30.0) ** 2)
+        for place in (
+            1380.0 + 10.0 * generator.standard_normal((100, 1)),
+            1620.0 + 10.0 * generator.standard_normal((100, 1)),
+        )
+    ]
+    (peak,) = peaks(kt, resample(runs, 400, seed=0))
+    assert abs(peak.position.value - 1500.0) < 25.0
+    assert 100.0 < peak.position.error < 140.0
 
 
 def test_a_phase_without_the_half_of_the_weight_is_not_named() -> None:

@@ -44,10 +44,10 @@ def peaks(
     curves : (s, t) float64
         A row for every draw (or every repeat) of the prior volumes.
     significance : float
-        A maximum counts if on both sides the logarithm of the curves falls below it by this many
-        standard deviations of that very difference. The logarithm, because the draws of a sharp
-        maximum move it by its own width: at any one temperature its height is then as uncertain
-        as it is large.
+        A maximum counts if on both sides the logarithm of the curves falls from it by this many
+        standard deviations of that very difference. Each curve falls from its own maximum between
+        the two valleys of the mean: draws of a sharp maximum move it by more than its width, and
+        repeats that froze at different temperatures have it in different places.
     """
     mean = curves.mean(axis=0)
     found = []
@@ -56,8 +56,8 @@ def peaks(
         if not left < top < right:
             continue
         # The floor keeps a curve that vanishes, where one point has all the weight, out of it.
-        logs = np.log(np.maximum(curves[:, [left, top, right]], LEAST * mean[top]))
-        falls = logs[:, 1:2] - logs[:, [0, 2]]
+        logs = np.log(np.maximum(curves[:, left : right + 1], LEAST * mean[top]))
+        falls = logs.max(axis=1, keepdims=True) - logs[:, [0, -1]]
         if np.any(falls.mean(axis=0) < significance * falls.std(axis=0, ddof=1)):
             continue
         tops = np.array([highest(kt, curve, left, right) for curve in curves])
