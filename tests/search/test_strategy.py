@@ -47,6 +47,15 @@ def test_a_restored_strategy_goes_on_bit_for_bit(
     assert restored.step_size == whole.step_size
 
 
+def test_a_migrant_of_a_fresh_strategy_is_not_forgotten() -> None:
+    whole, restored = make(), make()
+    whole.inject(np.ones_like(whole.mean))
+    restored.restore(whole.state())
+    asked = whole.ask()
+    assert not np.array_equal(asked, make().ask())
+    np.testing.assert_array_equal(restored.ask(), asked)
+
+
 def test_the_state_of_a_fresh_strategy_is_empty() -> None:
     fresh = make()
     fresh.restore(make().state())

@@ -127,10 +127,10 @@ class Strategy:
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything `restore` needs, as plain arrays."""
-        if not self._told:
-            return {}
-        vectors, values = zip(*self._told, strict=True)
-        state = {"vectors": np.stack(vectors), "values": np.stack(values)}
+        state = {}
+        if self._told:
+            vectors, values = zip(*self._told, strict=True)
+            state |= {"vectors": np.stack(vectors), "values": np.stack(values)}
         if self._injected:
             generations, injected = zip(*self._injected, strict=True)
             state |= {"injected_at": np.array(generations), "injected": np.stack(injected)}
@@ -138,15 +138,14 @@ class Strategy:
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Bring a fresh strategy, made with the same arguments, to a saved state."""
-        if not state:
-            return
         at, injected = state.get("injected_at", np.zeros(0)), state.get("injected", ())
-        for generation in range(len(state["values"]) + 1):
+        vectors, values = state.get("vectors", ()), state.get("values", ())
+        for generation in range(len(values) + 1):
             for vector in np.array(injected)[at == generation]:
                 self.inject(vector)
-            if generation < len(state["values"]):
+            if generation < len(values):
                 self.ask()
-                self.tell(state["vectors"][generation], state["values"][generation])
+                self.tell(vectors[generation], values[generation])
 
 
 def _ranked(values: Float[np.ndarray, " lambda"]) -> Float[np.ndarray, " lambda"]:
