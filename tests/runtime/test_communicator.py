@@ -90,6 +90,12 @@ class TwoRanks(Communicator):
         self.size = 2
 
 
+def test_no_work_at_all_leaves_no_rank_idle(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "thermosearch"):
+        assert Communicator().map(abs, []) == []
+    assert not caplog.records
+
+
 def test_more_ranks_than_work_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     ranks = TwoRanks()
     with caplog.at_level(logging.WARNING, "thermosearch"):

@@ -206,7 +206,7 @@ class Communicator:
         return False
 
     def _warn_idle(self, tasks: int) -> None:
-        if tasks < self.size and self.rank == 0 and not self._told_idle:
+        if 0 < tasks < self.size and self.rank == 0 and not self._told_idle:
             self._told_idle = True
             logging.getLogger("thermosearch").warning(
                 "%d ranks but %d tasks at a time: %d ranks are idle",
