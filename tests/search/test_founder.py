@@ -263,6 +263,26 @@ def test_an_imposed_inversion_is_kept_by_every_structure(seed: int) -> None:
     )
 
 
+def test_a_mirror_is_kept_where_it_leaves_every_atom_in_its_place() -> None:
+    # A cell one atom wide: every atom lies on the mirror and may not leave it.
+    system = {"slab": {"layers": 8, "repeat": [1, 2]}, "relaxed_layers": 3}
+    for names in (["mirror_x"], ["mirror_x", "mirror_x"]):
+        founder = make_founder(SystemSection.model_validate(system | {"symmetry": names}), 5.43)
+        assert len(founder.symmetry.rotations) == 2
+        shift = scrambled(founder, 1.0, np.random.default_rng(0)) - founder.configuration.positions
+        assert np.abs(shift[:, 1:]).max() > 0.3
+        np.testing.assert_allclose(shift[:, 0], 0.0, atol=1e-12)
+
+
+def test_atoms_put_at_random_keep_no_symmetry() -> None:
+    for free in (
+        {"cluster": {"composition": {"Ar": 4}, "radius": 2.0}},
+        {"crystal": {"composition": {"Si": 2}, "cell": np.diag([4.0, 4.0, 4.0]).tolist()}},
+    ):
+        with pytest.raises(ValueError, match="are put at random; drop it"):
+            SystemSection.model_validate(free | {"symmetry": ["inversion"]})
+
+
 def test_a_symmetry_the_founder_lacks(tmp_path: Path) -> None:
     path = tmp_path / "rattled.extxyz"
     atoms = Atoms(diamond100("Si", (2, 2, 8), a=5.43, vacuum=6.0), info={})

@@ -21,6 +21,9 @@ ROTATIONS = {
 }
 """Operations by name; each is its own inverse, and any two commute."""
 
+Operation = tuple[Float[np.ndarray, "3 3"], Int[np.ndarray, " n"]]
+"""A rotation and where it takes each atom."""
+
 
 class Symmetry(NamedTuple):
     """A group of operations on the atoms of a founder.
@@ -81,13 +84,14 @@ def find_symmetry(configuration: Configuration, names: tuple[str, ...]) -> Symme
                 f'system.symmetry: the founder has no "{name}" (to {TOLERANCE} A): give one that '
                 "has it, or drop it from the list"
             )
-        known = [image.tolist() for _, image in group]
-        group += [
-            (ROTATIONS[name] @ rotation, found[image])
-            for rotation, image in list(group)
-            if found[image].tolist() not in known
-        ]
+        # An operation may leave every atom in its place: in a cell one atom wide, a mirror does.
+        new = [(ROTATIONS[name] @ rotation, found[image]) for rotation, image in group]
+        group += [each for each in new if not any(_equal(each, known) for known in group)]
     return Symmetry(np.stack([r for r, _ in group]), np.stack([i for _, i in group]))
+
+
+def _equal(one: Operation, other: Operation) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _image(

@@ -221,6 +221,8 @@ class SystemSection(StrictModel):
             raise ValueError("overlayer: only a slab can carry one")
         if self.overlayer is not None and self.symmetry:
             raise ValueError("overlayer: atoms put at random keep no symmetry; drop one of the two")
+        if self.is_free and self.symmetry:
+            raise ValueError(f"symmetry: atoms of a {given[0]} are put at random; drop it")
         return self
 
     @property
