@@ -1,8 +1,10 @@
 """One atomistic configuration, or a batch of them, as a small pytree of plain arrays."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import ase.io
 import ase.parallel
 import jax
 import numpy as np
@@ -46,6 +48,30 @@ class Configuration(NamedTuple):
     pbc: Bool[Array, "*batch 3"]
     numbers: Int[Array, "*batch n"]
     total_charge: Float[Array, "*batch"]
+
+
+def read_atoms(path: Path, index: int = -1, *, key: str) -> Atoms:
+    """Read one structure of a file in any format of ASE.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    index : int
+        Frame, the last one by default.
+    key : str
+        Of the study file, for the message.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return ase.io.read(path, index=index)
+    except Exception as error:  # ASE's readers raise whatever they stumble upon
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{key} = {path}: frame {index} cannot be read: {reason}") from error
 
 
 def from_ase(atoms: Atoms) -> Configuration:

@@ -69,6 +69,7 @@ ENGINES: Mapping[str, Engine] = {
         "thermosearch.nested.study:NestedStudy",
         "thermosearch.nested.execute:execute",
         "thermosearch.nested",
+        "thermosearch.nested.problem:make_problem",
     ),
     "surface": Engine(
         "thermosearch.search.surfaces.study:SurfaceStudy",

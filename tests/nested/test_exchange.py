@@ -61,3 +61,14 @@ def test_walkers_outside_the_other_bounds_or_on_a_contour_stay() -> None:
     assert count.taken > 0
     assert np.all(np.asarray(systems[1].measure.holds_cell(jnp.asarray(second.walkers.cell))))
     np.testing.assert_array_equal(first.walkers.cell[..., :10], states[0].walkers.cell[..., :10])
+
+
+def test_lists_hold_the_neighbours_of_those_who_move_in() -> None:
+    systems = [gas(ATOMS, volume_power=ATOMS, pressure=pressure) for pressure in PRESSURES]
+    generator = np.random.default_rng(5)
+    states = [
+        uniform_below(system, contour, generator)._replace(capacity=capacity)
+        for system, contour, capacity in zip(systems, CONTOURS, (4, 64), strict=True)
+    ]
+    first, second, _ = exchange(systems, (states[0], states[1]), list(CONTOURS), generator)
+    assert first.capacity == second.capacity == 64

@@ -14,7 +14,7 @@ kind = "nested"
 [system]
 composition = {{ {element} = 3 }}
 [system.flexible_cell]
-pressures = [0.1]
+pressures = {pressures}
 volume_per_atom = {volumes}
 [method]
 walkers = {walkers}
@@ -26,7 +26,7 @@ name = "all_atoms"
 [[method.moves]]
 name = "volume"
 [method.stop]
-iterations = 3
+{stop}
 [analysis]
 temperatures = [0.5, 8.0, 4]
 draws = 10
@@ -37,6 +37,8 @@ RIGHT = {
     "element": "Ar",
     "volumes": "[1e-3, 20.0]",
     "walkers": 16,
+    "pressures": "[0.1]",
+    "stop": "iterations = 3",
 }
 
 
@@ -56,6 +58,9 @@ def command(**changes: object) -> int:
     [
         ({"volumes": "[20.0, 1e-3]"}, ("volume_per_atom", "20.0", "not below the upper 0.001")),
         ({"walkers": 6}, ("walkers = 6", "culled = 6", "raise walkers")),
+        ({"pressures": "[0.1, 0.1]"}, ("pressures", "every pressure once", "method.repeats")),
+        ({"pressures": "[0.1, inf]"}, ("pressures", "finite")),
+        ({"stop": "iterations = 3\nspread = 0.1"}, ("method.stop.spread", "no committee")),
         ({"element": "Xx"}, ("composition", "Xx", "no chemical symbol")),
         ({"potential": 'model = "silicon"'}, ("does not know Ar",)),
         (
@@ -75,6 +80,31 @@ def test_one_line_and_exit_code_2(
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
     assert said.out == "" and all(part in line for part in parts), line
+
+
+def test_validate_knows_what_the_potential_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("study.toml").write_text(STUDY.format(**(RIGHT | {"potential": 'model = "silicon"'})))
+    assert cli.main(["validate", "study.toml"]) == 2
+    assert "does not know Ar" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("bad.cif", "data_x\n_cell 1"), ("POSCAR", "a\nb\nc\nd\ne\nf\ng\nh")]
+)
+def test_a_frozen_file_that_no_reader_understands(
+    name: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ASE's readers raise whatever they stumble upon."""
+    Path(name).write_text(text)
+    Path("study.toml").write_text(
+        'kind = "nested"\n[potential]\nanalytic = "ideal_gas"\n[system]\n'
+        f'composition = {{ Ar = 1 }}\nfrozen = {{ file = "{name}" }}\n[system.cell]\n'
+        "vectors = [[4, 0, 0], [0, 4, 0], [0, 0, 4]]\n[method.stop]\niterations = 3\n"
+        "[analysis]\ntemperatures = [0.5, 8.0, 4]\n"
+    )
+    assert cli.main(["nested", "study.toml", "--output", "run", "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "system.frozen.file" in line and name in line and "cannot be read" in line
 
 
 def test_a_cell_that_grows_to_its_bound_is_in_the_warnings() -> None:

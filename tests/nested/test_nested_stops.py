@@ -16,6 +16,7 @@ import pytest
 from small_study import after, context, never, parsed, same, small
 
 from thermosearch.nested.execute import execute
+from thermosearch.nested.sampler import Sampler
 from thermosearch.runtime.results import Results
 
 pytestmark = pytest.mark.usefixtures("one_iteration_at_a_time")
@@ -29,6 +30,35 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(
     stopped = execute(study, context(tmp_path, after(moment - 1), never))
     assert stopped.status == "stopped"
     assert same(execute(study, context(tmp_path, never, never)), whole)
+
+
+def test_walkers_drawn_before_a_stop_are_not_drawn_again(
+    whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told to stop after each of the two runs is drawn: the third job samples."""
+    drawn = []
+    start = Sampler.start
+    monkeypatch.setattr(Sampler, "start", lambda *given: drawn.append(1) or start(*given))
+    study = parsed(small())
+    for _ in range(2):
+        assert execute(study, context(tmp_path, after(0), never)).status == "stopped"
+    assert same(execute(study, context(tmp_path, never, never)), whole)
+    assert len(drawn) == 2
+
+
+def test_exchanging_runs_go_on_as_if_they_had_not_stopped(tmp_path: Path) -> None:
+    content = small(
+        system={
+            "composition": {"Ar": 3},
+            "flexible_cell": {"pressures": [0.1, 0.2, 0.4], "volume_per_atom": [2.0, 20.0]},
+        },
+        potential={"analytic": "lennard_jones", "parameters": {"cutoff": 1.1}},
+    )
+    content["method"] |= {"exchange_every": 2}
+    study = parsed(content)
+    whole = execute(study, context(tmp_path / "whole", never, never))
+    assert execute(study, context(tmp_path / "cut", after(10), never)).status == "stopped"
+    assert same(execute(study, context(tmp_path / "cut", never, never)), whole)
 
 
 def test_a_run_told_to_stop_while_it_relaxes_walkers_has_lost_no_walk(

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from thermosearch.nested import streams
 from thermosearch.nested.streams import Stream, bits, fold, normal, stream, symmetric, threefry
 
 
@@ -29,11 +30,12 @@ def test_numbers_have_their_distributions() -> None:
     assert stats.kstest(np.asarray(normal(fold(key, 1), (50_000,))), "norm").pvalue > 1e-3
 
 
-def test_symmetric_numbers_have_mirror_images() -> None:
+def test_symmetric_numbers_have_mirror_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proposal is symmetric only if -x can be drawn wherever x can."""
-    extremes = jnp.asarray([0, 2**32 - 1], jnp.uint32).astype(jnp.float64)
-    drawn = np.asarray(extremes * 2.0**-31 + (2.0**-32 - 1.0))
-    assert drawn[0] == -drawn[1]
+    words = jnp.asarray([0, 2**32 - 1, 5, 2**32 - 6], jnp.uint32)
+    monkeypatch.setattr(streams, "bits", lambda key, count: words)
+    drawn = np.asarray(symmetric(stream(jnp.asarray(7, jnp.uint32), 1), (4,)))
+    assert drawn[0] == -drawn[1] and drawn[2] == -drawn[3] and -1.0 < drawn[0] < drawn[2]
 
 
 def test_streams_of_different_walkers_are_unrelated() -> None:

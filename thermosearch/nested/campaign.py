@@ -67,10 +67,8 @@ def run_all(
         None if it was told to stop.
     """
     crew = _Crew(problem, seed, context.communicator)
-    courses = _taken_up(context, every)
-    if courses is None:
-        tasks = [(c, r) for c in range(len(problem.conditions)) for r in range(repeats)]
-        courses = crew.start(tasks, every, context)
+    tasks = [(c, r) for c in range(len(problem.conditions)) for r in range(repeats)]
+    courses = crew.drawn(_taken_up(context, every), tasks, every, context)
     if courses is None:
         return None
     length = exchange_every or 1
@@ -88,8 +86,7 @@ def run_all(
             stopping = context.stop()
             over = all(course.reason is not None for course in courses)
             if stopping or over or context.checkpoint_due():
-                arrays = to_arrays(courses)
-                context.checkpoints.save(_iterations(courses), arrays, describe(courses))
+                _save(courses, context)
             if stopping:
                 return None
     for course in courses:
@@ -106,26 +103,34 @@ class _Crew:
     communicator: Communicator
     parts: Parts | None = None
 
-    def start(
-        self, tasks: list[tuple[int, int]], every: int, context: RunContext
+    def drawn(
+        self, courses: list[Course], tasks: list[tuple[int, int]], every: int, context: RunContext
     ) -> list[Course] | None:
-        """Draw the walkers of all runs, as many at a time as ranks; None if told to stop."""
+        """Draw the walkers of the runs not drawn yet, as many at a time as ranks.
+
+        None if told to stop; the next job goes on with those that are left.
+        """
 
         def one(task: tuple[int, int]) -> State:
             conditions = self.problem.conditions[task[0]]
             return self.sampler(*task).start(self.problem.founder_at(conditions))
 
-        states: list[State] = []
         with context.progress(len(tasks), "drawing walkers") as bar:
-            while len(states) < len(tasks):
-                if context.stop():
+            bar.update(len(courses))
+            while len(courses) < len(tasks):
+                batch = tasks[len(courses) :][: self.communicator.size]
+                fresh = zip(batch, self._map(one, batch), strict=True)
+                courses = [
+                    *courses,
+                    *(Course(*task, state=state, history=History(every)) for task, state in fresh),
+                ]
+                bar.update(len(courses) - bar.n)
+                stopping = context.stop()
+                if stopping or context.checkpoint_due():
+                    _save(courses, context)
+                if stopping:
                     return None
-                states += self._map(one, tasks[len(states) :][: self.communicator.size])
-                bar.update(len(states) - bar.n)
-        return [
-            Course(*task, state=state, history=History(every))
-            for task, state in zip(tasks, states, strict=True)
-        ]
+        return courses
 
     def advance(self, courses: list[Course], length: int) -> list[Course]:
         """Take every run that is under way some iterations further."""
@@ -233,13 +238,20 @@ def _tell(problem: Problem, course: Course, repeats: int, context: RunContext) -
         context.log.warning("%s: %d clones of %d never moved", name, state.unmoved, dead)
 
 
-def _taken_up(context: RunContext, every: int) -> list[Course] | None:
-    """Read all runs from the latest checkpoint."""
+def _save(courses: list[Course], context: RunContext) -> None:
+    """Checkpoint of the runs drawn so far, under a number that grows with all that is done."""
+    done = len(courses) + _iterations(courses)
+    context.checkpoints.save(done, to_arrays(courses), describe(courses))
+
+
+def _taken_up(context: RunContext, every: int) -> list[Course]:
+    """Read the runs from the latest checkpoint; none where there is none."""
     checkpoint = context.checkpoints.load_latest()
     if checkpoint is None:
-        return None
-    context.log.info("resumed after %d iterations", checkpoint.step)
-    return [
+        return []
+    courses = [
         from_arrays(checkpoint.arrays, index, every, about)
         for index, about in enumerate(checkpoint.meta["runs"])
     ]
+    context.log.info("resumed after %d iterations", _iterations(courses))
+    return courses

@@ -2,15 +2,13 @@
 
 from typing import NamedTuple
 
-import ase.io
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from ase.io.formats import UnknownFileTypeError
 from jaxtyping import Float
 
-from thermosearch.configuration import Configuration, validate
+from thermosearch.configuration import Configuration, read_atoms, validate
 from thermosearch.nested.finders import AllPairs, NeighbourFinder, TieredList
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Measure, Sphere
 from thermosearch.nested.study import NestedStudy
@@ -92,10 +90,7 @@ def read_frozen(study: NestedStudy, cell: Float[np.ndarray, "3 3"]) -> Atoms:
     if study.system.frozen is None:
         return Atoms()
     path = study.system.frozen.file
-    try:
-        frozen = ase.io.read(path)
-    except (OSError, ValueError, KeyError, UnknownFileTypeError) as error:
-        raise InputError(f"system.frozen.file = {path}: cannot be read: {error}") from error
+    frozen = read_atoms(path, key="system.frozen.file")
     if not np.allclose(frozen.cell.array, cell):
         raise InputError(
             f"system.frozen.file = {path}: its cell {frozen.cell.array.tolist()} is not "

@@ -91,6 +91,9 @@ def exchange(
     taken &= (first.value < contours[0]) & (second.value[partner] < contours[1])
     taken &= _held(systems[1], first.walkers) & _held(systems[0], offered)
     mine, theirs = np.flatnonzero(taken), partner[taken]
+    # Lists must hold the neighbours of whoever moved in, also if it dies before it walks.
+    capacity = max(first.capacity, second.capacity)
+    first, second = (each._replace(capacity=capacity) for each in (first, second))
     return (
         _with(first, mine, jax.tree.map(lambda a: a[..., theirs], second.walkers), here[mine]),
         _with(second, theirs, jax.tree.map(lambda a: a[..., mine], first.walkers), there[mine]),

@@ -211,10 +211,15 @@ def make_problem(study: NestedStudy) -> Problem:
 
 def _potential(study: NestedStudy) -> Potential:
     potential = study.potential.build(study.run.precision)
+    limits = {
+        "method.spread_limit": study.method.spread_limit,
+        "method.stop.spread": study.method.stop.spread,
+    }
+    for key, limit in limits.items():
+        if limit is not None and not isinstance(potential, Committee):
+            raise InputError(f"{key}: the potential is no committee: leave it out")
     if study.method.spread_limit is None:
         return potential
-    if not isinstance(potential, Committee):
-        raise InputError("method.spread_limit: the potential is no committee: leave it out")
     return CautiousCommittee(potential, jnp.asarray(study.method.spread_limit, jnp.float64))
 
 

@@ -72,6 +72,13 @@ class FlexibleCellSection(StrictModel):
     min_depth: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.65
     volume_prior: Literal["power", "flat"] = "power"
 
+    @field_validator("pressures")
+    @classmethod
+    def _distinct(cls, pressures: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(pressures)) < len(pressures):
+            raise ValueError("every pressure once: `method.repeats` samples the same conditions")
+        return pressures
+
     @field_validator("volume_per_atom")
     @classmethod
     def _ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
@@ -136,6 +143,8 @@ class SystemSection(StrictModel):
         counts = sorted({len(numbers) for numbers in self.all_numbers})
         if len(counts) > 1:
             raise ValueError(f"compositions of {counts} atoms: all need equally many")
+        if len({tuple(sorted(numbers)) for numbers in self.all_numbers}) < len(self.all_numbers):
+            raise ValueError("compositions: every one once")
         if self.chemical_potentials is not None and self.compositions is not None:
             raise ValueError("chemical_potentials choose the composition: give one composition")
         if self.frozen is not None and self.cell is None:

@@ -39,7 +39,9 @@ class StopRequest:
         """Ask whether to stop, after every step and on all ranks."""
         self._note_walltime()
         reasons = [reason for reason in self._communicator.gather(self._reason) if reason]
-        self._reason = reasons[0] if reasons else ""
+        # A signal that came while the ranks agreed on "go on" stays for the next time.
+        if reasons:
+            self._reason = reasons[0]
         return bool(reasons)
 
     @property

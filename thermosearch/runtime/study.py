@@ -24,9 +24,9 @@ from thermosearch.runtime.mistakes import nearest, report_mistakes
 
 
 class StrictModel(BaseModel):
-    """Base of every section: unknown keys are mistakes, values never change."""
+    """Base of every section: unknown keys are mistakes, numbers finite, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def seconds(value: Any) -> Any:
