@@ -17,13 +17,16 @@ import thermosearch
 from thermosearch.configuration import Array, Configuration, from_ase
 from thermosearch.harmonic.isobar import Isobar, Series
 from thermosearch.harmonic.summary import _isobar_arrays as isobar_arrays
+from thermosearch.launch import load_study
 from thermosearch.potentials.einstein import EinsteinCrystal
-from thermosearch.potentials.interface import Committee, Neighbours
+from thermosearch.potentials.interface import Committee, Neighbours, Potential
 from thermosearch.potentials.section import PotentialSection
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Results
+from thermosearch.search.surfaces.balance import check_vibrations
 from thermosearch.search.surfaces.errors import gamma_covariance
+from thermosearch.search.surfaces.execute import check
 from thermosearch.search.surfaces.gamma import (
     Slab,
     above_hull,
@@ -33,6 +36,8 @@ from thermosearch.search.surfaces.gamma import (
 )
 from thermosearch.search.surfaces.gases import gas_free_energy
 from thermosearch.search.surfaces.phonons import harmonic_free_energy, mode_energies
+from thermosearch.search.surfaces.reading import composition, elements_of, read
+from thermosearch.search.surfaces.study import SurfaceStudy
 from thermosearch.search.surfaces.vibrations import from_harmonic_run
 from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A2_IN_J_PER_M2
 
@@ -85,6 +90,7 @@ def test_cuts_cost_half_an_epsilon_a_bond_on_either_face(tmp_path: Path) -> None
         ("mixed", diamond111, 9),
     ):
         ase.io.write(tmp_path / f"{name}.extxyz", slab(builder, layers))
+    ase.io.write(tmp_path / "three.extxyz", slab(diamond111, 8).repeat((3, 1, 1)))
     results = run(
         tmp_path,
         [
@@ -95,12 +101,19 @@ def test_cuts_cost_half_an_epsilon_a_bond_on_either_face(tmp_path: Path) -> None
                 "file": str(tmp_path / "mixed.extxyz"),
                 "other_face": str(tmp_path / "glide.extxyz"),
             },
+            {
+                "label": "shuffle by a wider cell",
+                "file": str(tmp_path / "mixed.extxyz"),
+                "other_face": str(tmp_path / "three.extxyz"),
+            },
         ],
         range={"first": 0.0, "last": 0.5, "count": 11},
     )
     square, triangle = A0**2 / 2, A0**2 * math.sqrt(3) / 4
     assert gamma(results, "100", 0.0) * square == pytest.approx(EPSILON, abs=1e-4)
     assert gamma(results, "shuffle", 0.0) * triangle == pytest.approx(EPSILON / 2, abs=1e-4)
+    wider = gamma(results, "shuffle by a wider cell", 0.0)
+    assert wider == pytest.approx(gamma(results, "shuffle", 0.0), rel=1e-9)
     assert gamma(results, "glide", 0.0) * triangle == pytest.approx(1.5 * EPSILON, abs=1e-4)
 
 
@@ -140,6 +153,9 @@ def test_oxygen_is_that_of_the_table() -> None:
     for temperature, potential in table.items():
         found = 0.5 * gas_free_energy("O2", float(temperature), 1.01325)
         assert found == pytest.approx(potential, abs=0.011)
+    # Counted from 0 K, at any pressure.
+    assert gas_free_energy("O2", 0.0, 10.0) == 0.0
+    assert gas_free_energy("O2", 5.0, 10.0) == pytest.approx(0.0, abs=5e-3)
     # Ten times the pressure: k T ln 10 a molecule.
     gain = gas_free_energy("O2", 600.0, 10.0) - gas_free_energy("O2", 600.0, 1.0)
     assert gain == pytest.approx(BOLTZMANN_EV_PER_K * 600.0 * math.log(10.0), rel=1e-9)
@@ -252,10 +268,10 @@ def test_free_energies_of_a_harmonic_run(harmonic_run: Path) -> None:
         from_harmonic_run(harmonic_run.parent, None, -8.0, 8)
 
 
-def test_a_reservoir_takes_its_free_energy_from_a_harmonic_run(
+def test_slab_and_crystal_take_their_free_energies_from_harmonic_runs(
     harmonic_run: Path, tmp_path: Path
 ) -> None:
-    ase.io.write(tmp_path / "100.extxyz", slab(diamond100, 8))
+    ase.io.write(tmp_path / "100.extxyz", slab(diamond100, 16))
     entry = {"label": "100", "file": str(tmp_path / "100.extxyz")}
     still = gamma(run(tmp_path, [entry]), "100", -1.0)
     crystal = {
@@ -263,10 +279,15 @@ def test_a_reservoir_takes_its_free_energy_from_a_harmonic_run(
         "element": "Si",
         "harmonic": str(harmonic_run),
     }
-    warm = gamma(run(tmp_path, [entry], reservoirs=[crystal], name="warm"), "100", -1.0)
-    # 16 atoms; the crystal's atom is at -4.31 eV at 300 K, not at -4.3366.
-    change = -16.0 * (-4.31 + 2.0 * EPSILON) / (2.0 * A0**2)
-    assert (warm - still) == pytest.approx(change, rel=2e-3)
+    warm = run(tmp_path, [entry], reservoirs=[crystal], name="warm")
+    # Atoms of a slab without vibrations vibrate as the crystal's do.
+    assert gamma(warm, "100", -1.0) == pytest.approx(still, rel=1e-12)
+    entry["harmonic"] = str(harmonic_run)
+    both = run(tmp_path, [entry], reservoirs=[crystal], name="both")
+    # 32 atoms of the free energy of the crystal's, at 1 eV less each.
+    assert gamma(both, "100", -1.0) == pytest.approx(32.0 / (2.0 * A0**2), rel=1e-12)
+    with pytest.raises(InputError, match="its lower face vibrates"):
+        run(tmp_path, [entry | {"other_face": entry["file"]}], reservoirs=[crystal], name="other")
 
 
 def test_the_hull_keeps_what_some_potential_makes_stable() -> None:
@@ -281,13 +302,16 @@ def test_vibrations_of_an_einstein_crystal() -> None:
     crystal = from_ase(bulk("Si", "diamond", A0, cubic=True))
     potential = EinsteinCrystal(np.asarray(crystal.positions), spring=3.0, units="eV")
     mobile = np.arange(8) < 3
-    energies = mode_energies(potential, crystal, mobile)
+    energies = mode_energies(potential, crystal, np.full(8, 28.085), mobile)
     # h-bar sqrt(k / m): 64.654 meV for 1 eV/A^2 and 1 amu (CODATA).
     np.testing.assert_allclose(energies, 0.0646541 * math.sqrt(3.0 / 28.085), rtol=1e-4)
     assert len(energies) == 9
     cold = harmonic_free_energy(energies, 1.0)
     assert cold == pytest.approx(0.5 * energies.sum(), rel=1e-9)
     thermal = BOLTZMANN_EV_PER_K * 5000.0
+    assert harmonic_free_energy(energies, 0.0) == 0.5 * energies.sum()
+    heavy = mode_energies(potential, crystal, np.full(8, 4 * 28.085), mobile)
+    np.testing.assert_allclose(heavy, energies / 2.0, rtol=1e-12)
     hot = harmonic_free_energy(energies, 5000.0)
     assert hot == pytest.approx(thermal * np.log(energies / thermal).sum(), rel=1e-3)
 
@@ -299,3 +323,224 @@ def test_wrong_reservoirs_are_named(tmp_path: Path) -> None:
         run(tmp_path, [entry, entry])
     with pytest.raises(InputError, match="needs one reservoir with `element`"):
         run(tmp_path, [entry], axis="temperature")
+
+
+@pytest.mark.parametrize(
+    ("reservoirs", "match"),
+    [
+        ([{"gas": "O2", "energy": -9.9}], "O2: no slab holds O"),
+        ([{"file": "oxide"}], "oxide.extxyz: no slab holds O"),
+        ([{"element": "Si", "file": "oxide"}], "holds OSi, not Si alone"),
+        ([{"element": "Ge", "energy": -4.0}], "Ge: no slab holds Ge"),
+        ([{"gas": "H2", "file": "oxide"}], "holds OSi, not one molecule of H2"),
+        ([{"file": "bulk"}, {"file": "bulk"}], "2 phases for 1 elements"),
+        ([{"gas": "O2", "file": "oxide", "vibrations": "phonons"}], "only a crystal in `file`"),
+        ([{"element": "Si", "energy": -4.0, "vibrations": "phonons"}], "only a crystal in `file`"),
+        ([{"element": "O", "gas": "O2", "energy": -9.9}], "give either gas or element"),
+        ([{"file": "bulk"}], None),
+    ],
+)
+def test_foreign_reservoirs_are_refused_before_anything_runs(
+    tmp_path: Path, reservoirs: list[dict], match: str | None
+) -> None:
+    ase.io.write(tmp_path / "slab.extxyz", slab(diamond100, 4))
+    ase.io.write(tmp_path / "bulk.extxyz", bulk("Si", "diamond", A0))
+    ase.io.write(tmp_path / "oxide.extxyz", bulk("SiO", "rocksalt", 4.3))
+    given = [
+        each | ({"file": str(tmp_path / f"{each['file']}.extxyz")} if "file" in each else {})
+        for each in reservoirs
+    ]
+    free = any("element" in each for each in given)
+    study = {
+        "kind": "surface",
+        "potential": {"analytic": "stillinger_weber"},
+        "slabs": [{"label": "a", "file": str(tmp_path / "slab.extxyz")}],
+        "reservoirs": given,
+        "conditions": {
+            "axis": "chemical_potential" if free else "temperature",
+            "range": {"first": 0.0, "last": 100.0, "count": 2},
+        },
+    }
+
+    def check_it() -> None:
+        check(load_study(study)[0])
+
+    if match is None:
+        check_it()
+    else:
+        with pytest.raises(InputError, match=match):
+            check_it()
+
+
+def test_what_has_no_surface_free_energy_in_joules(tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "slab.extxyz", slab(diamond100, 4))
+    entry = {"label": "a", "file": str(tmp_path / "slab.extxyz")}
+    strained = slab(diamond100, 4)
+    strained.set_cell(strained.cell[:] * 1.01, scale_atoms=True)
+    ase.io.write(tmp_path / "strained.extxyz", strained)
+    with pytest.raises(InputError, match=r"other_face: its cell of .* whole surface"):
+        run(tmp_path, [entry | {"other_face": str(tmp_path / "strained.extxyz")}])
+    with pytest.raises(InputError, match="temperatures begin at 0 K"):
+        run(
+            tmp_path,
+            [entry],
+            [{"file": str(tmp_path / "bulk.extxyz")}],
+            axis="temperature",
+            range={"first": -1.0, "last": 100.0},
+        )
+    reduced = {
+        "kind": "surface",
+        "potential": {"analytic": "lennard_jones", "parameters": {"cutoff": 2.5}},
+        "slabs": [entry],
+        "reservoirs": [{"element": "Si", "energy": 0.0}],
+        "conditions": {"range": {"first": -1.0, "last": 0.0}},
+    }
+    with pytest.raises(InputError, match="potential: it is in reduced units"):
+        thermosearch.run(reduced, output=tmp_path / "reduced", quiet=True)
+
+
+class Springs(Potential):
+    """Atoms on the sites of a cubic lattice, -1 eV each; of the topmost layer 0.4 eV less.
+
+    Their springs are independent, softer at the top: every vibrational free energy is a sum
+    over atoms.
+    """
+
+    spacing: float = eqx.field(static=True)
+    top: float = eqx.field(static=True)
+    bulk: float = 4.0
+    surface: float = 1.0
+
+    @property
+    def cutoff(self) -> None:
+        return None
+
+    @property
+    def elements(self) -> None:
+        return None
+
+    @property
+    def units(self) -> str:
+        return "eV"
+
+    def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
+        positions = configuration.positions
+        away = positions - self.spacing * jnp.round(positions / self.spacing)
+        above = positions[:, 2] > self.top
+        spring = jnp.where(above, self.surface, self.bulk)
+        each = 0.5 * spring * jnp.sum(away**2, axis=1) - jnp.where(above, 0.6, 1.0)
+        return jnp.sum(jnp.where(configuration.numbers > 0, each, 0.0))
+
+
+@pytest.mark.parametrize("axis", ["temperature", "chemical_potential"])
+def test_frozen_layers_and_the_other_face_vibrate_as_in_the_crystal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axis: str
+) -> None:
+    springs = Springs(spacing=3.0, top=13.0)
+    monkeypatch.setattr(PotentialSection, "build", lambda section, precision=None: springs)
+    crystal = bulk("Cu", "sc", 3.0).repeat((2, 1, 1))
+    searched = bulk("Cu", "sc", 3.0).repeat((2, 1, 6))
+    searched.pbc = (True, True, False)
+    # As cut, nothing costs anything; of one surface cell where the slab has two.
+    cut = bulk("Cu", "sc", 3.0).repeat((1, 1, 4))
+    cut.pbc = (True, True, False)
+    ase.io.write(tmp_path / "crystal.extxyz", crystal)
+    ase.io.write(tmp_path / "cut.extxyz", cut)
+    entries = []
+    for layers in (1, 3, 5):
+        searched.arrays["frozen"] = searched.positions[:, 2] < 3.0 * layers - 1.0
+        path = tmp_path / f"{layers}.extxyz"
+        ase.io.write(path, searched)
+        entries.append(
+            {
+                "label": str(layers),
+                "file": str(path),
+                "other_face": str(tmp_path / "cut.extxyz"),
+                "vibrations": "phonons",
+            }
+        )
+    reservoir = {"file": str(tmp_path / "crystal.extxyz"), "vibrations": "phonons"}
+    if axis == "chemical_potential":
+        reservoir["element"] = "Cu"
+    at = {"temperature": 700.0, "chemical_potential": 0.0}[axis]
+    study = {
+        "kind": "surface",
+        "potential": {"analytic": "lennard_jones"},
+        "slabs": entries,
+        "reservoirs": [reservoir],
+        "conditions": {
+            "axis": axis,
+            "range": {"first": at, "last": at, "count": 1},
+            "temperature": 700.0,
+        },
+    }
+    results = thermosearch.run(study, output=tmp_path / "run", quiet=True)
+    # Two atoms of 18 A^2: h-bar sqrt(k / m), m = 63.546 amu.
+    soft, hard = (
+        harmonic_free_energy(np.full(3, 0.0646541 * math.sqrt(k / 63.546)), 700.0)
+        for k in (springs.surface, springs.bulk)
+    )
+    found = [q.value for q in results.quantities if q.name == "surface_free_energy"]
+    expected = (2 * 0.4 + 2 * (soft - hard)) / 18.0 * EV_PER_A2_IN_J_PER_M2
+    np.testing.assert_allclose(found, np.full(3, expected), rtol=1e-4)
+
+
+OXIDE = {"label": "a", "vibrations": "phonons", "frozen": 6}
+"""A slab of six pairs Mg, O, one above the other, with an O on top."""
+
+
+@pytest.mark.parametrize(
+    ("slab_", "reservoirs", "match"),
+    [
+        ({}, ["crystal", "gas"], "come from .*crystal.extxyz, which does not"),
+        ({}, ["phonons", "gas"], None),
+        ({"frozen": 12}, ["crystal", "gas"], None),
+        ({"frozen": 5}, ["phonons", "gas"], "frozen atoms come from O2"),
+        ({"frozen": 5}, ["phonons", "free"], "frozen atoms come from O,"),
+        ({"frozen": 13}, ["phonons", "gas"], "none vibrates"),
+        ({"frozen": 0}, ["phonons", "gas"], "its lower face vibrates"),
+        ({"other_face": None}, ["phonons", "gas"], "they are not alike"),
+        ({"vibrations": "none"}, ["crystal", "gas"], None),
+    ],
+)
+def test_vibrations_that_nothing_balances_are_refused(
+    tmp_path: Path, slab_: dict, reservoirs: list[str], match: str | None
+) -> None:
+    given = OXIDE | {"other_face": str(tmp_path / "cut.extxyz")} | slab_
+    cut = Atoms("MgO" * 6, cell=[3, 3, 30], pbc=(True, True, False))
+    cut.positions[:, 2] = np.repeat(2.0 * np.arange(6), 2)
+    cut.positions[1::2, :2] = 1.5
+    covered = cut + Atoms("O", positions=[[0.0, 0.0, 12.0]])
+    covered.arrays["frozen"] = np.arange(13) < given.pop("frozen")
+    for name, atoms in (("cut", cut), ("covered", covered), ("crystal", cut[:2])):
+        ase.io.write(tmp_path / f"{name}.extxyz", atoms)
+    crystal = {"file": str(tmp_path / "crystal.extxyz")}
+    entries = {
+        "crystal": crystal,
+        "phonons": crystal | {"vibrations": "phonons"},
+        "gas": {"gas": "O2", "energy": -9.0},
+        "free": {"element": "O", "energy": -4.5},
+    }
+    study = SurfaceStudy.model_validate(
+        {
+            "potential": {"analytic": "lennard_jones", "parameters": {"cutoff": 2.5}},
+            "slabs": [given | {"file": str(tmp_path / "covered.extxyz")}],
+            "reservoirs": [entries[name] for name in reservoirs],
+            "conditions": {
+                "axis": "chemical_potential" if "free" in reservoirs else "temperature",
+                "range": {"first": 0.0, "last": 0.0, "count": 1},
+            },
+        }
+    )
+    elements = elements_of(study)
+    compositions = np.stack([composition(elements, each) for each in study.reservoirs])
+    (entry,) = study.slabs
+
+    def check_it() -> None:
+        check_vibrations(entry, read(entry.file), elements, study.reservoirs, compositions)
+
+    if match is None:
+        check_it()
+    else:
+        with pytest.raises(InputError, match=match):
+            check_it()

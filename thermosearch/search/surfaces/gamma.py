@@ -1,7 +1,9 @@
 """Surface free energies of slabs against reservoirs; pure functions of energies and counts.
 
 gamma = (G - sum_i n_i mu_i) / A for one face, G the free energy of the slab less that of its
-other face (Reuter and Scheffler, Phys. Rev. B 65, 035406 (2001)).
+other face (Reuter and Scheffler, Phys. Rev. B 65, 035406 (2001)). Vibrations are counted apart:
+where m_i atoms vibrate in the slab, with F_vib, they are charged what the vibrations of the
+crystals add to mu_i, and all other atoms vibrate as they would there.
 """
 
 from typing import NamedTuple
@@ -28,11 +30,15 @@ class Slab(NamedTuple):
         eV, and its standard error apart from the committee's.
     vibrations : Vibrations
         Give its vibrational free energy; none by default.
+    vibrating : (e,) int64 or None
+        Atoms of every element whose vibrations these are; None for none.
     deviations : (members,) float64
         What each member of a committee gives more than their mean, eV.
     other_counts : (e,) int64 or None
         Of the slab whose two faces are like the lower face of this one; None if both faces of
         this one are alike.
+    other_area : float
+        Of one of its faces, A^2.
     other_energy, other_deviations
         Its energy, eV, and what each member gives more.
     """
@@ -42,8 +48,10 @@ class Slab(NamedTuple):
     energy: float
     error: float
     vibrations: Vibrations = NO_VIBRATIONS
+    vibrating: Int[np.ndarray, " e"] | None = None
     deviations: Float[np.ndarray, " members"] = NO_MEMBERS
     other_counts: Int[np.ndarray, " e"] | None = None
+    other_area: float = 0.0
     other_energy: float = 0.0
     other_deviations: Float[np.ndarray, " members"] = NO_MEMBERS
 
@@ -75,15 +83,34 @@ def surface_free_energy(
     slab : Slab
         Energies and counts.
     potentials : (e,) float64
-        Chemical potentials, eV.
+        Chemical potentials without the vibrations of crystals, eV.
     vibrational : float
-        Vibrational free energy of the slab, eV.
+        `vibrational_excess` of the slab, eV.
     """
     excess = slab.energy + vibrational - float(slab.counts @ potentials)
     if slab.other_counts is None:
         return excess / (2.0 * slab.area)
-    other = (slab.other_energy - float(slab.other_counts @ potentials)) / 2.0
-    return (excess - other) / slab.area
+    other = slab.other_energy - float(slab.other_counts @ potentials)
+    return excess / slab.area - other / (2.0 * slab.other_area)
+
+
+def vibrational_excess(
+    slab: Slab, vibrational: Float[np.ndarray, " e"], temperature: float
+) -> float:
+    """F_vib of the slab less that of the same atoms in the crystals, sum_i m_i mu_i, eV.
+
+    Parameters
+    ----------
+    slab : Slab
+        With the counts m_i of what vibrates.
+    vibrational : (e,) float64
+        What vibrations of the crystals add to the chemical potentials, eV.
+    temperature : float
+        K.
+    """
+    if slab.vibrating is None:
+        return 0.0
+    return slab.vibrations.free_energy(temperature) - float(slab.vibrating @ vibrational)
 
 
 def chemical_potentials(

@@ -58,6 +58,8 @@ def gas_free_energy(name: str, temperature: float, pressure: float) -> float:
     temperature, pressure : float
         K and bar (partial pressure).
     """
+    if temperature == 0.0:
+        return 0.0
     gas = GASES[name]
     energies = np.array(gas.wavenumbers) * WAVENUMBER
     thermo = IdealGasThermo(

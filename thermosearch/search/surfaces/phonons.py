@@ -1,7 +1,6 @@
 """Harmonic phonons, at the zone centre, of the atoms of a structure that may move."""
 
 import numpy as np
-from ase.data import atomic_masses
 from jaxtyping import Bool, Float
 
 from thermosearch.configuration import Configuration
@@ -18,12 +17,15 @@ SOFTEST = 1e-3
 
 
 def mode_energies(
-    potential: Potential, configuration: Configuration, mobile: Bool[np.ndarray, " n"]
+    potential: Potential,
+    configuration: Configuration,
+    masses: Float[np.ndarray, " n"],
+    mobile: Bool[np.ndarray, " n"],
 ) -> Float[np.ndarray, " modes"]:
     """Energies h-bar omega of the vibrations, eV; translations of a free crystal left out.
 
     The matrix of force constants by central differences of the forces (6 evaluations a mobile
-    atom), mass-weighted.
+    atom), weighted with the masses (amu).
 
     Raises
     ------
@@ -40,7 +42,7 @@ def mode_energies(
                 structures.append(configuration._replace(positions=positions))
     forces = [each.forces[atoms].reshape(-1) for each in evaluate(potential, structures)]
     rows = (np.array(forces[1::2]) - np.array(forces[0::2])) / (2.0 * DISPLACEMENT)
-    roots = np.repeat(np.sqrt(atomic_masses[np.asarray(configuration.numbers)[atoms]]), 3)
+    roots = np.repeat(np.sqrt(masses[atoms]), 3)
     squares = np.linalg.eigvalsh(0.5 * (rows + rows.T) / np.outer(roots, roots))
     planck = REDUCED_PLANCK_EV_FS * FS_IN_INTERNAL_TIME
     energies = np.sign(squares) * planck * np.sqrt(np.abs(squares))
@@ -54,5 +56,7 @@ def mode_energies(
 
 def harmonic_free_energy(energies: Float[np.ndarray, " modes"], temperature: float) -> float:
     """Sum of h w / 2 + k T ln(1 - exp(-h w / k T)) over the modes, eV."""
+    if temperature == 0.0:
+        return 0.5 * float(energies.sum())
     thermal = BOLTZMANN_EV_PER_K * temperature
     return float(np.sum(0.5 * energies + thermal * np.log(-np.expm1(-energies / thermal))))

@@ -31,14 +31,17 @@ class SlabEntry(StrictModel):
         Frame of the file.
     other_face : file or None
         Slab whose two faces are both like the lower face of this one: the ideal cut that a
-        search began from. Without it both faces of the slab are taken to be alike.
+        search began from, of any number of surface cells. Without it both faces of the slab are
+        taken to be alike.
     relax : bool
         Relax it first, atoms of the array `frozen` apart.
     vibrations : {"none", "phonons"}
-        Harmonic phonons, at the zone centre, of the atoms that are not `frozen`.
+        Harmonic phonons, at the zone centre, of the atoms that are not `frozen`, against those
+        of the same atoms in the crystals among the reservoirs, which need vibrations too. Frozen
+        atoms and the other face vibrate as there.
     harmonic : folder or None
         Run folder of a `harmonic` run of this slab with the same potential: its free energies
-        stand for the energy and the vibrations.
+        stand for the energy and the vibrations. It holds both faces, which must be alike.
     harmonic_phase : str or None
         Name of the slab in that run, if it holds several phases.
     energy_error : float
@@ -74,9 +77,10 @@ class ReservoirEntry(StrictModel):
         Of the molecule, eV, instead of a file.
     element : str or None
         Its chemical potential runs along the axis `chemical_potential`, counted from `energy`
-        (eV an atom) or from the crystal in `file`.
+        (eV an atom) or from the crystal in `file`, which vibrates only if it has vibrations.
     vibrations : {"none", "phonons"}
-        Harmonic phonons of the crystal in `file`, at the zone centre of that cell.
+        Harmonic phonons of the crystal in `file`, at the zone centre of that cell. Against those
+        of a slab take the slab's surface cell, many layers long: three translations are left out.
     harmonic : folder or None
         Run folder of a `harmonic` run of that crystal with the same potential: its free
         energies at the lowest pressure stand for the energy and the vibrations.
@@ -102,9 +106,15 @@ class ReservoirEntry(StrictModel):
             raise ValueError("give either file or energy")
         if self.file is None and self.gas is None and self.element is None:
             raise ValueError("an energy alone is no reservoir: name its gas or its element")
-        if self.harmonic is not None and (self.file is None or self.gas is not None):
-            raise ValueError("harmonic: only a crystal in `file` has the vibrations of a run")
+        if self.gas is not None and self.element is not None:
+            raise ValueError("give either gas or element")
         _refuse_both(self.vibrations, self.harmonic)
+        vibrates = self.harmonic is not None or self.vibrations != "none"
+        if vibrates and (self.file is None or self.gas is not None):
+            raise ValueError(
+                "vibrations, harmonic: only a crystal in `file` has them; those of a gas are in "
+                "its constants"
+            )
         return self
 
 
@@ -159,4 +169,7 @@ class SurfaceStudy(StrictModel):
             raise ValueError(
                 'the axis "chemical_potential" needs one reservoir with `element`, and only it'
             )
+        reach = self.conditions.range
+        if self.conditions.axis == "temperature" and min(reach.first, reach.last) < 0.0:
+            raise ValueError("conditions.range: temperatures begin at 0 K")
         return self

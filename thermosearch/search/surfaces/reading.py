@@ -1,0 +1,87 @@
+"""What the files of a surface study hold, in atoms of every element."""
+
+from collections import Counter
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
+from ase.io.formats import UnknownFileTypeError
+from jaxtyping import Float, Int
+
+from thermosearch.runtime.errors import InputError
+from thermosearch.search.surfaces.gases import GASES
+from thermosearch.search.surfaces.study import ReservoirEntry, SurfaceStudy
+
+
+def read(path: Path, index: int = 0) -> Atoms:
+    """Read one frame.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return ase.io.read(path, index=index)
+    except (OSError, ValueError, KeyError, IndexError, UnknownFileTypeError) as error:
+        raise InputError(f"{path}: frame {index} cannot be read: {error}") from error
+
+
+def elements_of(study: SurfaceStudy) -> Int[np.ndarray, " e"]:
+    """Atomic numbers of all elements of the slabs, their other faces included."""
+    slabs = [read(entry.file, entry.index) for entry in study.slabs]
+    slabs += [read(entry.other_face) for entry in study.slabs if entry.other_face is not None]
+    return np.unique(np.concatenate([atoms.numbers for atoms in slabs]))
+
+
+def counts(
+    numbers: Int[np.ndarray, " n"], elements: Int[np.ndarray, " e"]
+) -> Int[np.ndarray, " e"]:
+    """Atoms of every element."""
+    return np.array([np.sum(np.asarray(numbers) == element) for element in elements], np.int64)
+
+
+def name_of(entry: ReservoirEntry) -> str:
+    """Return what messages call a reservoir."""
+    return str(entry.file or entry.gas or entry.element)
+
+
+def composition(elements: Int[np.ndarray, " e"], entry: ReservoirEntry) -> Float[np.ndarray, " e"]:
+    """Atoms of every element that the energy of a reservoir is of.
+
+    That of a crystal is of its cell, of a gas of a molecule, of a free element of one atom.
+
+    Raises
+    ------
+    InputError
+        If it holds an element that no slab does, or its file is not of its element or molecule.
+    """
+    label = f"reservoirs: {name_of(entry)}"
+    held = Counter() if entry.file is None else Counter(read(entry.file).symbols)
+    if entry.element is not None:
+        if entry.file is not None and set(held) != {entry.element}:
+            raise InputError(
+                f"{label}: it holds {_formula(held)}, not {entry.element} alone: give a structure "
+                "of the element, or its `energy`"
+            )
+        held = Counter([entry.element])
+    elif entry.gas is not None:
+        molecule = Counter(GASES[entry.gas].composition)
+        if entry.file is not None and held != molecule:
+            raise InputError(
+                f"{label}: it holds {_formula(held)}, not one molecule of {entry.gas}: give that, "
+                "or its `energy`"
+            )
+        held = molecule
+    foreign = [symbol for symbol in held if atomic_numbers[symbol] not in elements]
+    if foreign:
+        raise InputError(
+            f"{label}: no slab holds {', '.join(foreign)}: take phases of the slabs' elements alone"
+        )
+    return np.array([held[chemical_symbols[number]] for number in elements], np.float64)
+
+
+def _formula(held: Counter[str]) -> str:
+    return "".join(f"{symbol}{held[symbol] if held[symbol] > 1 else ''}" for symbol in sorted(held))
