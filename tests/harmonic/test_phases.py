@@ -13,6 +13,27 @@ from thermosearch.harmonic.phases import (
     mode_gruneisen,
     slopes,
 )
+from thermosearch.units import BOLTZMANN_EV_PER_K
+
+GRIDS = {
+    "hundreds": np.arange(0.0, 1001.0, 100.0),
+    "fifties": np.arange(50.0, 801.0, 50.0),
+    "uneven": np.array([100.0, 200.0, 400.0, 700.0, 1000.0]),
+}
+EINSTEIN = [(200.0, 350.0, 300.0), (150.0, 260.0, 320.0), (400.0, 600.0, 250.0)]
+"""Einstein temperatures of two crystals, and where their static energies let them cross, K."""
+
+
+def einstein_difference(t: np.ndarray, one: float, other: float, cross: float) -> np.ndarray:
+    """G of an Einstein crystal less that of another, eV/atom."""
+
+    def free_energy(kelvin: np.ndarray, theta: float) -> np.ndarray:
+        kelvin = np.maximum(kelvin, 1e-9)
+        thermal = kelvin * np.log(-np.expm1(-theta / kelvin))
+        return 3.0 * BOLTZMANN_EV_PER_K * (0.5 * theta + thermal)
+
+    both = [free_energy(t, one) - free_energy(t, other) for t in (t, np.array([cross]))]
+    return both[0] - both[1]
 
 
 def test_slopes_are_exact_for_parabolas_on_uneven_points() -> None:
@@ -85,9 +106,9 @@ def test_a_crossing_is_found_with_a_calibrated_error() -> None:
     error = np.full(9, 0.01)
     z = []
     for _ in range(40):
-        (found,) = crossings(t, truth + generator.normal(0.0, error), error, degree=2)
+        (found,) = crossings(t, truth + generator.normal(0.0, error), error)
         assert found.stable_above == 1
-        assert found.share > 0.99
+        assert found.inside > 0.99
         z.append((found.temperature - 2050.0) / found.error)
     assert abs(np.mean(z)) < 3.5 / np.sqrt(40)
     assert 0.4 < np.var(z) < 1.9
@@ -110,3 +131,75 @@ def test_two_crossings_keep_their_own_errors_and_none_is_none() -> None:
     assert (first.stable_above, second.stable_above) == (0, 1)
     assert max(first.error, second.error) < 2.0
     assert crossings(t, parabola + 10.0, np.full(11, 0.01)) == []
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("crystals", EINSTEIN)
+def test_einstein_crystals_cross_where_they_do(
+    grid: str, crystals: tuple[float, float, float]
+) -> None:
+    t, cross = GRIDS[grid], crystals[-1]
+    (found,) = crossings(t, einstein_difference(t, *crystals), np.zeros(len(t)))
+    allowed = {"hundreds": 0.6, "fifties": 0.05, "uneven": 3.0}[grid]
+    assert found.temperature == pytest.approx(cross, abs=allowed)
+    assert (found.error, found.inside, found.stable_above) == (0.0, 1.0, 0)
+    if cross in t:
+        assert found.temperature == pytest.approx(cross, abs=1e-6)
+    else:
+        assert abs(found.temperature - cross) < found.interpolation_error
+
+
+@pytest.mark.parametrize("common", [False, True])
+@pytest.mark.parametrize(("grid", "noise"), [("hundreds", 1e-3), ("fifties", 2e-4)])
+@pytest.mark.parametrize("crystals", EINSTEIN)
+def test_crossings_of_noisy_einstein_crystals_have_calibrated_errors(
+    grid: str, noise: float, common: bool, crystals: tuple[float, float, float]
+) -> None:
+    t, generator, seeds = GRIDS[grid], np.random.default_rng(5), 200
+    error = noise * (1.0 + t / 1000.0)
+    exact, cross = einstein_difference(t, *crystals), crystals[-1]
+    z = []
+    for _ in range(seeds):
+        deviates = generator.standard_normal(1 if common else len(t))
+        (found,) = crossings(t, exact + error * deviates, error, common=common)
+        z.append((found.temperature - cross) / found.error)
+    # A parabola that the errors do not refuse may be off by as much as they are.
+    assert abs(np.mean(z)) < 1.0
+    assert 0.6 < np.mean(np.square(z)) < 2.5
+
+
+def test_two_points_give_a_straight_line() -> None:
+    (found,) = crossings(np.array([300.0, 600.0]), np.array([-0.01, 0.02]), np.full(2, 1e-3))
+    assert found.temperature == pytest.approx(400.0)
+    assert found.error == pytest.approx(np.hypot(2.0 / 3.0, 1.0 / 3.0) * 1e-3 / 1e-4)
+    assert found.interpolation_error is None
+
+
+def test_points_within_their_errors_of_zero_make_one_crossing_or_none() -> None:
+    t, generator = np.linspace(300.0, 1500.0, 13), np.random.default_rng(8)
+    error = np.full(13, 1e-3)
+    touching = 4e-8 * (t - 900.0) ** 2  # five points within two errors of zero, none below
+    crossing = 5e-6 * (t - 900.0)  # a step is half an error
+    numbers = []
+    for _ in range(100):
+        noise = generator.normal(0.0, error)
+        numbers.append([len(crossings(t, y + noise, error)) for y in (touching, crossing)])
+    of_touching, of_crossing = np.array(numbers).T
+    assert np.mean(of_touching > 0) < 0.05
+    assert np.mean(of_crossing == 1) > 0.95
+
+
+def test_a_crossing_at_the_end_of_the_range_says_how_sure_it_is() -> None:
+    t = np.linspace(300.0, 900.0, 7)
+    (found,) = crossings(t, 1e-5 * (t - 860.0), np.full(7, 4e-4), common=True)
+    assert (found.temperature, found.error) == pytest.approx((860.0, 40.0))
+    assert found.inside == pytest.approx(0.8413, abs=1e-3)
+    assert crossings(t, 1e-5 * (t - 940.0), np.full(7, 4e-4)) == []
+
+
+def test_three_crossings_are_three() -> None:
+    t = np.linspace(0.0, 100.0, 11)
+    cubic = 1e-5 * (t - 15.0) * (t - 55.0) * (t - 85.0)
+    found = crossings(t, cubic, np.full(11, 0.01))
+    assert [each.temperature for each in found] == pytest.approx([15.0, 55.0, 85.0], abs=0.5)
+    assert [each.stable_above for each in found] == [1, 0, 1]

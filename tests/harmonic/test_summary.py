@@ -20,7 +20,8 @@ from thermosearch.harmonic.isobar import Isobar, carried, lattice_series, of_poi
 from thermosearch.harmonic.point import Point
 from thermosearch.harmonic.statistics import THZ, bath, entropy, heat_capacity, normal_modes
 from thermosearch.harmonic.study import HarmonicStudy
-from thermosearch.harmonic.summary import summarise, transitions, with_bulk_moduli
+from thermosearch.harmonic.summary import summarise, with_bulk_moduli
+from thermosearch.harmonic.transitions import transitions
 from thermosearch.runtime.checkpoint import CheckpointStore
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.context import RunContext

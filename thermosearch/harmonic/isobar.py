@@ -221,6 +221,11 @@ def expansion_series(
     return series
 
 
+def error_of(series: Series) -> Float[np.ndarray, " t"]:
+    """Give the standard errors of a series, zero where none is known."""
+    return np.zeros_like(series.value) if series.error is None else series.error
+
+
 def carried(
     function: Callable[[np.ndarray], np.ndarray],
     cell: Float[np.ndarray, "3 3"],

@@ -1,19 +1,27 @@
 """What points at several temperatures and pressures say together: derivatives and crossings.
 
 Derivatives are slopes of parabolas through neighbouring points: linear in the data, so that their
-errors follow from those of the points, whose samples are independent.
+errors follow from those of the points, whose samples are independent. Crossings are roots of
+polynomials through the points around a change of sign.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.polynomial import Polynomial
+from scipy.optimize import brentq
+from scipy.special import ndtr
 
 EXACT, NOISY = 3, 5
 """Points a parabola is laid through, where there are as many: with five the error is less than half
 of that with three, and the bias of the curvature that a parabola lacks three times as large."""
-DRAWS = 1000
-"""Resamplings for the error of a crossing."""
+SURE = 3.0
+"""Standard errors from zero, from which on the sign of a difference is taken to be known."""
+AROUND = 4
+"""Points at least around a change of sign, where there are as many: a cubic through them."""
+STIFFEST = 4
+"""Highest degree of the polynomial through more of them."""
 
 
 class Curve(NamedTuple):
@@ -29,20 +37,34 @@ class Crossing(NamedTuple):
     Attributes
     ----------
     temperature, error : float
-        K; the error is statistical, from resampling the points.
+        K; the error is statistical, that of the difference over its slope.
+    interpolation_error : float or None
+        K, by how much the crossing moves at most without the first or the last of the points that
+        the polynomial goes through; not in the error. None where points are left over and bear the
+        polynomial out within their errors, and where there are only two.
     model_error : float or None
         K, standard deviation over the members of a committee whose difference crosses as well.
-    share : float
-        Of the resamplings in which a crossing was found; the error is of these.
+    inside : float
+        Probability, by its error, that it lies within the temperatures.
     stable_above : int
         0 if the first phase is the stable one above it, 1 for the second.
     """
 
     temperature: float
     error: float
+    interpolation_error: float | None
     model_error: float | None
-    share: float
+    inside: float
     stable_above: int
+
+
+class _Root(NamedTuple):
+    """Where a difference is zero, with its slope there, per K, and the errors of both kinds, K."""
+
+    temperature: float
+    slope: float
+    error: float
+    interpolation_error: float | None
 
 
 def expansion_tensor(
@@ -149,14 +171,15 @@ def crossings(
     error: Float[np.ndarray, " t"],
     *,
     members: Float[np.ndarray, "t members"] | None = None,
-    degree: int = 2,
     common: bool = False,
-    seed: int = 0,
 ) -> list[Crossing]:
     """Temperatures at which the free energies of two phases are equal, within the range given.
 
-    A polynomial is laid through the differences, weighted by their errors; so again through
-    differences drawn within their errors, and through those of every member.
+    Between two points whose signs are known and differ (the ends of the range count as known)
+    there is one crossing: the root of a polynomial, weighted by the errors. It is a parabola
+    through as many points around as it misses by no more than their errors (root mean square); if
+    these are too few, the polynomial of the lowest degree that does so through the two, those
+    between and a neighbour on either side. A change of sign and back within the errors is none.
 
     Parameters
     ----------
@@ -166,34 +189,23 @@ def crossings(
         G of the first phase minus G of the second, and its standard error.
     members : (t, members), optional
         The same difference by every member of a committee.
-    degree : int
-        Of the polynomial; at most t - 1.
     common : bool
         Whether the points were sampled with common random numbers, so that they err together.
-    seed : int
-        Of the resampling.
     """
-    scale = np.max(error)
-    weight = 1.0 / np.maximum(error, 1e-3 * scale) if scale > 0.0 else np.ones_like(error)
-    degree = min(degree, len(temperature) - 1)
-    generator = np.random.default_rng(seed)
-    deviates = generator.standard_normal((DRAWS, 1 if common else len(error)))
-    drawn = difference + error * deviates
-    drawn_roots = _roots(temperature, drawn, weight, degree)
-    by_member = [] if members is None else _roots(temperature, members.T, weight, degree)
+    roots = _roots(temperature, difference, error, common)
+    by_member = () if members is None else members.T
+    of_members = [_roots(temperature, member, error, common) for member in by_member]
     found = []
-    roots = _roots(temperature, difference[None], weight, degree)[0]
     for root in roots:
-        near = _nearest(drawn_roots, root, roots)
-        of_model = _nearest(by_member, root, roots)
-        slope = _slope_at(temperature, difference, weight, degree, root)
+        near = _nearest(of_members, root, roots)
         found.append(
             Crossing(
-                temperature=float(root),
-                error=float(np.sqrt(np.mean((near - root) ** 2))) if len(near) else 0.0,
-                model_error=float(np.std(of_model, ddof=1)) if len(of_model) > 1 else None,
-                share=len(near) / DRAWS,
-                stable_above=int(slope > 0.0),
+                temperature=root.temperature,
+                error=root.error,
+                interpolation_error=root.interpolation_error,
+                model_error=float(np.std(near, ddof=1)) if len(near) > 1 else None,
+                inside=_inside(root, temperature),
+                stable_above=int(root.slope > 0.0),
             )
         )
     return found
@@ -229,42 +241,118 @@ def _carried(slope: Float[np.ndarray, "t t"], error: Float[np.ndarray, " t"]) ->
 
 def _roots(
     temperature: Float[np.ndarray, " t"],
-    rows: Float[np.ndarray, "rows t"],
-    weight: Float[np.ndarray, " t"],
-    degree: int,
-) -> list[Float[np.ndarray, " roots"]]:
-    """Real roots of the polynomial through each row that lie within the temperatures."""
-    low, high = temperature[0], temperature[-1]
-    scaled = 2.0 * (temperature - low) / (high - low) - 1.0
-    coefficients = np.polyfit(scaled, rows.T, degree, w=weight).T
-    found = []
-    for each in coefficients:
-        root = np.roots(each)
-        real = root[np.abs(root.imag) < 1e-9].real
-        inside = np.sort(real[np.abs(real) <= 1.0])
-        found.append(low + 0.5 * (inside + 1.0) * (high - low))
-    return found
+    difference: Float[np.ndarray, " t"],
+    error: Float[np.ndarray, " t"],
+    common: bool,
+) -> list[_Root]:
+    found = (
+        _root(temperature, difference, error, change, common)
+        for change in _changes(difference, error)
+    )
+    return [root for root in found if root is not None]
 
 
-def _nearest(
-    rows: list[Float[np.ndarray, " roots"]], root: float, among: Float[np.ndarray, " all"]
-) -> Float[np.ndarray, " found"]:
-    """From each row the root that is nearest to this one and to none of the others."""
-    chosen = []
-    for row in rows:
-        own = [r for r in row if among[np.argmin(np.abs(among - r))] == root]
-        if own:
-            chosen.append(min(own, key=lambda r: abs(r - root)))
-    return np.array(chosen)
+def _changes(
+    difference: Float[np.ndarray, " t"], error: Float[np.ndarray, " t"]
+) -> list[tuple[int, int]]:
+    """Neighbours, among the points whose sign is known and the ends, of opposite sign."""
+    known = np.abs(difference) >= SURE * error
+    known[[0, -1]] = True
+    places = np.flatnonzero(known)
+    above = difference[places] >= 0.0
+    return [(int(places[k]), int(places[k + 1])) for k in np.flatnonzero(above[:-1] != above[1:])]
 
 
-def _slope_at(
+def _root(
     temperature: Float[np.ndarray, " t"],
     difference: Float[np.ndarray, " t"],
-    weight: Float[np.ndarray, " t"],
+    error: Float[np.ndarray, " t"],
+    change: tuple[int, int],
+    common: bool,
+) -> _Root | None:
+    """Root between the two points of a change of sign; None where the polynomial has none there."""
+    near, degree = _chosen(temperature, difference, error, change)
+    x, y, of = temperature[near], difference[near], error[near]
+    fitted = _polynomial(x, y, of, degree)
+    ends = temperature[list(change)]
+    # A point may itself be the crossing, and the polynomial miss it by rounding.
+    low, high = ends + 1e-6 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
+    if fitted(low) * fitted(high) >= 0.0:
+        return None
+    place = float(np.clip(brentq(fitted, low, high), *ends))
+    slope = fitted.deriv()(place)
+    # The fit is linear: it carries the errors as it does the values.
+    carried = [_polynomial(x, row, of, degree)(place) for row in ([of] if common else np.diag(of))]
+    untested = degree == len(x) - 1 and degree > 1
+    return _Root(
+        temperature=place,
+        slope=float(slope),
+        error=float(np.linalg.norm(carried) / abs(slope)),
+        interpolation_error=float(_without_an_end(x, y, place) / abs(slope)) if untested else None,
+    )
+
+
+def _chosen(
+    temperature: Float[np.ndarray, " t"],
+    difference: Float[np.ndarray, " t"],
+    error: Float[np.ndarray, " t"],
+    change: tuple[int, int],
+) -> tuple[slice, int]:
+    """Points and degree of the polynomial for one change of sign: as many, as smooth as will do."""
+    first, last = change
+    count = len(temperature)
+    fewest = min(count, max(last - first + 3, AROUND))
+    highest = min(STIFFEST, fewest - 1)
+    lowest = min(2, highest)
+    choices = [(width, lowest) for width in range(count, fewest, -1)]
+    choices += [(fewest, degree) for degree in range(lowest, highest + 1)]
+    for width, degree in choices:
+        low = int(np.clip((first + last + 1 - width) // 2, 0, count - width))
+        near = slice(low, low + width)
+        x, y, of = temperature[near], difference[near], error[near]
+        misfit = _polynomial(x, y, of, degree)(x) - y
+        if np.linalg.norm(_weight(of) * misfit) <= np.linalg.norm(_weight(of) * of):
+            break
+    return near, degree
+
+
+def _polynomial(
+    x: Float[np.ndarray, " n"],
+    y: Float[np.ndarray, " n"],
+    error: Float[np.ndarray, " n"],
     degree: int,
-    root: float,
-) -> float:
-    middle = temperature.mean()
-    fitted = np.polyfit(temperature - middle, difference, degree, w=weight)
-    return float(np.polyval(np.polyder(fitted), root - middle))
+) -> Polynomial:
+    return Polynomial.fit(x, y, degree, w=_weight(error))
+
+
+def _weight(error: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    scale = np.max(error)
+    return 1.0 / np.maximum(error, 1e-3 * scale) if scale > 0.0 else np.ones_like(error)
+
+
+def _without_an_end(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], place: float) -> float:
+    """Value there of the polynomial without the first point or the last, the larger of the two."""
+    parts = (x[1:], y[1:]), (x[:-1], y[:-1])
+    return max(abs(float(Polynomial.fit(*part, len(x) - 2)(place))) for part in parts)
+
+
+def _inside(root: _Root, x: Float[np.ndarray, " n"]) -> float:
+    """Probability, by its error, that a root lies within the points."""
+    if root.error == 0.0:
+        return 1.0
+    below, above = ndtr((x[[0, -1]] - root.temperature) / root.error)
+    return float(above - below)
+
+
+def _nearest(rows: list[list[_Root]], root: _Root, among: list[_Root]) -> Float[np.ndarray, " f"]:
+    """From each row the temperature that is nearest to this root and to none of the others."""
+    chosen = []
+    for row in rows:
+        own = [
+            r.temperature
+            for r in row
+            if min(among, key=lambda a: abs(a.temperature - r.temperature)) is root
+        ]
+        if own:
+            chosen.append(min(own, key=lambda t: abs(t - root.temperature)))
+    return np.array(chosen)

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import ase.io
@@ -11,10 +10,18 @@ from jaxtyping import Float
 
 from thermosearch.harmonic.bands import band_arrays, density_arrays
 from thermosearch.harmonic.crystal import Crystal, unit_cell
-from thermosearch.harmonic.isobar import Isobar, Series, of_harmonic, of_points, of_quasi_harmonic
-from thermosearch.harmonic.phases import Curve, bulk_modulus, crossings, gruneisen
+from thermosearch.harmonic.isobar import (
+    Isobar,
+    Series,
+    error_of,
+    of_harmonic,
+    of_points,
+    of_quasi_harmonic,
+)
+from thermosearch.harmonic.phases import Curve, bulk_modulus, gruneisen
 from thermosearch.harmonic.point import Point, QuasiHarmonic
 from thermosearch.harmonic.study import HarmonicStudy
+from thermosearch.harmonic.transitions import doubtful, transitions, unlike
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.results import Quantity, Results
 from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
@@ -23,8 +30,6 @@ POOR_OVERLAP = 0.05
 """Of neighbouring points of an integration; below it Bennett's ratio means little."""
 DISAGREEMENT = 4.0
 """Standard errors between integral and Bennett's ratio that are worth a warning."""
-FOUND_IN = 0.9
-"""Share of the resamplings that a crossing is in, below which a warning says so."""
 
 
 def summarise(
@@ -73,7 +78,7 @@ def summarise(
         structures=context.communicator.on_root(lambda: _write(crystals, points, context)),
         evaluations=sum(point.evaluations for point in points),
         arrays=arrays,
-        warnings=[*_warnings(points), *_doubtful(moves), *_unlike(list(isobars.values()))],
+        warnings=[*_warnings(points), *doubtful(moves), *unlike(list(isobars.values()))],
     )
 
 
@@ -90,7 +95,7 @@ def with_bulk_moduli(isobars: Mapping[str, Isobar]) -> dict[str, Isobar]:
             continue
         pressures = np.array([isobars[key].pressure for key in keys])
         volume = np.array([isobars[key].series["volume"].value for key in keys])
-        error = np.array([_error(isobars[key].series["volume"]) for key in keys])
+        error = np.array([error_of(isobars[key].series["volume"]) for key in keys])
         moduli = [bulk_modulus(pressures, v, e) for v, e in zip(volume.T, error.T, strict=True)]
         for row, key in enumerate(keys):
             modulus = Curve(
@@ -101,51 +106,6 @@ def with_bulk_moduli(isobars: Mapping[str, Isobar]) -> dict[str, Isobar]:
                 series=isobars[key].series | _of_compression(isobars[key], modulus)
             )
     return found
-
-
-def transitions(isobars: Sequence[Isobar]) -> Iterator[Quantity]:
-    """Crossings of the Gibbs energies of every two phases at one pressure.
-
-    The points of a run are sampled with common random numbers, so that those of one phase are
-    taken to err together.
-    """
-    for first, second in combinations(isobars, 2):
-        if first.approximation != second.approximation or first.phase == second.phase:
-            continue
-        if first.pressure is None or first.pressure != second.pressure:
-            continue
-        if _meshed(first) != _meshed(second):
-            continue
-        shared, i, j = np.intersect1d(first.temperature, second.temperature, return_indices=True)
-        names = [
-            name for name in first.series if name.startswith("gibbs") and name in second.series
-        ]
-        for name in names if len(shared) > 1 else []:
-            one, other = first.series[name], second.series[name]
-            found = crossings(
-                shared,
-                one.value[i] - other.value[j],
-                np.hypot(_error(one)[i], _error(other)[j]),
-                members=_member_differences(one, other, i, j),
-                common=True,
-            )
-            for each in found:
-                pair = (first.phase, second.phase)
-                above = pair[each.stable_above]
-                below = pair[1 - each.stable_above]
-                conditions = {"p_GPa": first.pressure, "phase": f"{below} to {above}"}
-                conditions |= {"approximation": first.approximation, "by": name}
-                if each.model_error is not None:
-                    conditions["model_error_K"] = each.model_error
-                if each.share < 1.0 and each.error > 0.0:
-                    conditions["found_in"] = each.share
-                error = each.error if np.any(_error(one)) or np.any(_error(other)) else None
-                yield Quantity("transition_temperature", each.temperature, error, "K", conditions)
-
-
-def _meshed(isobar: Isobar) -> bool:
-    """Whether its Gibbs energies are of the mesh; those of the supercell lie higher."""
-    return "free_energy_mesh" in isobar.series
 
 
 def _groups(study: HarmonicStudy, points: Sequence[Point]) -> dict[str, list[Point]]:
@@ -194,7 +154,7 @@ def _of_compression(isobar: Isobar, modulus: Curve) -> dict[str, Series]:
         return series
     per_kelvin = BOLTZMANN_EV_PER_K * capacity.value
     found = gruneisen(
-        Curve(expansion.value, _error(expansion)),
+        Curve(expansion.value, error_of(expansion)),
         Curve(*(each / EV_PER_A3_IN_GPA for each in modulus)),
         isobar.series["volume"].value,
         Curve(per_kelvin, np.zeros_like(per_kelvin)),
@@ -350,39 +310,6 @@ def _warnings(points: Sequence[Point]) -> Iterator[str]:
         count = max(point.imaginary for point in points if point.phase == phase)
         if count:
             yield f"{phase}: {count} harmonic modes of the structure as given are imaginary"
-
-
-def _doubtful(moves: Sequence[Quantity]) -> Iterator[str]:
-    for each in moves:
-        share = each.conditions.get("found_in", 1.0)
-        if share < FOUND_IN:
-            yield (
-                f"transition {each.conditions['phase']} ({each.conditions['by']}): in the range of "
-                f"temperatures in only {share:.0%} of the resamplings; its error is of these"
-            )
-
-
-def _unlike(isobars: Sequence[Isobar]) -> Iterator[str]:
-    for first, second in combinations(isobars, 2):
-        alike = first.approximation == second.approximation and first.pressure == second.pressure
-        if alike and first.pressure is not None and _meshed(first) != _meshed(second):
-            yield (
-                f"{first.phase} and {second.phase}: no transition is looked for, as one of them "
-                "has imaginary modes between the supercell's q points"
-            )
-
-
-def _member_differences(
-    one: Series, other: Series, i: np.ndarray, j: np.ndarray
-) -> Float[np.ndarray, "t members"] | None:
-    if one.members is None or other.members is None:
-        return None
-    difference = (one.value[i] - other.value[j])[:, None]
-    return difference + one.members[i] - other.members[j]
-
-
-def _error(series: Series) -> Float[np.ndarray, " t"]:
-    return np.zeros_like(series.value) if series.error is None else series.error
 
 
 def _or_none(error: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"] | None:
