@@ -20,7 +20,7 @@ from thermosearch.runtime.results import Results
 from thermosearch.runtime.study import read_toml
 
 
-def test_results_name_what_the_issue_names(whole: Results, tmp_path: Path) -> None:
+def test_results_have_the_names_of_the_field(whole: Results, tmp_path: Path) -> None:
     names = {quantity.name for quantity in whole.quantities}
     assert {"heat_capacity", "internal_energy", "log_partition_function", "free_energy"} <= names
     assert all("kT" in quantity.conditions for quantity in whole.quantities)
@@ -311,3 +311,9 @@ def test_the_template_is_a_valid_study(tmp_path: Path) -> None:
     path.write_text(text)
     study, kind = check_content(read_toml(path), "template", tmp_path)
     assert kind == "nested" and study.method.walkers == 128
+
+
+def test_portions_are_no_wider_than_what_walks() -> None:
+    content = small()
+    content["method"] |= {"culled": 1, "extra": 0, "width": 32}
+    assert make_problem(parsed(content)).sizes.width == 1

@@ -264,7 +264,8 @@ def _sizes(study: NestedStudy) -> Sizes:
         culled=method.culled,
         extra=method.extra,
         rounds=method.rounds,
-        width=min(method.width, method.walkers),
+        # Portions are filled up: one wider than all that walk would walk copies.
+        width=min(method.width, method.culled + method.extra),
         initial_rounds=INITIAL_ROUNDS * method.rounds,
     )
 

@@ -249,7 +249,7 @@ class MethodSection(StrictModel):
     moves : tuple of MoveSection or None
         One round, in this order; by default what suits container and potential.
     width : int
-        Walkers of one compiled call, and the portion a rank is given.
+        Walkers of one compiled call, and the portion a rank is given; at most culled + extra.
     batching : {"lanes", "loop"} or None
         Walkers side by side in the vector units or one after the other; by default side by side
         for pair potentials and on accelerators.
