@@ -98,6 +98,7 @@ def changed(*path: str | int, to: object) -> dict[str, Any]:
 
 
 PHASE = ("system", "phases", 0)
+PHASES = STUDY["system"]["phases"]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,11 @@ PHASE = ("system", "phases", 0)
         (changed(*PHASE, "space_group", to="P6_3/mmc"), "the structure has Fd-3m (227)"),
         (changed("analysis", "long_range", to="gonze"), "needs Born charges"),
         (changed("method", "temperatures", to=[300.0, 300.0]), "given twice"),
+        (changed("method", "pressures", to=[0.0, 1.0, -0.0]), "given twice"),
+        (
+            changed("system", "phases", to=[PHASES[0] | {"name": n} for n in ("Si/a", "Si-a")]),
+            'results.h5 writes "/" as "-"',
+        ),
         (changed("potential", to={"analytic": "lennard_jones"}), "reduced units"),
         (changed(*PHASE, "bulk", "formula", to="Ge"), "does not know Ge"),
         (changed(*PHASE, "structure", to="missing.cif"), "no such file"),
@@ -127,6 +133,11 @@ def test_zero_temperature_has_no_classical_free_energy() -> None:
     check_content(study, "study.toml", Path())
     study["method"]["statistics"] = "classical"
     with pytest.raises(InputError, match="0 K has no classical free energy"):
+        check_content(study, "study.toml", Path())
+    study["method"] |= {"statistics": "quantum", "integration": {}}
+    with pytest.raises(
+        InputError, match=r"nothing at 0 K; leave 0 K or \[method.integration\] out"
+    ):
         check_content(study, "study.toml", Path())
 
 

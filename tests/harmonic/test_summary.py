@@ -20,7 +20,7 @@ from thermosearch.harmonic.isobar import Isobar, carried, lattice_series, of_poi
 from thermosearch.harmonic.point import Point
 from thermosearch.harmonic.statistics import THZ, bath, entropy, heat_capacity, normal_modes
 from thermosearch.harmonic.study import HarmonicStudy
-from thermosearch.harmonic.summary import summarise, with_bulk_moduli
+from thermosearch.harmonic.summary import _stated, summarise, with_bulk_moduli
 from thermosearch.harmonic.transitions import transitions
 from thermosearch.runtime.checkpoint import CheckpointStore
 from thermosearch.runtime.communicator import Communicator
@@ -221,6 +221,46 @@ def test_bulk_modulus_of_volumes_under_pressure(low: Crystal) -> None:
     np.testing.assert_allclose(found.series["gruneisen_parameter"].value, 0.0, atol=1e-6)
 
 
+def compressed(low: Crystal, pressures: tuple[float, ...], kelvin: tuple[float, ...]) -> dict:
+    """Isobars of a crystal whose volume follows Murnaghan's equation, and expands."""
+    isobars = {}
+    for number, pressure in enumerate(pressures):
+        length = (1.0 + 4.0 * pressure / 90.0) ** (-1.0 / 12.0)
+        points = [
+            point(low, t, -4.0, strain=(length * (1.0 + 1e-5 * t) - 1.0) * np.eye(3))
+            for t in kelvin
+        ]
+        isobars[f"low_p{number}"] = of_points(low, points, pressure, classical=False)
+    return isobars
+
+
+def test_two_pressures_give_the_bulk_modulus_half_way(low: Crystal) -> None:
+    isobars = compressed(low, (0.0, 12.0), KELVIN)
+    found = with_bulk_moduli(isobars)
+    assert "bulk_modulus" not in found["low_p0"].series
+    half_way = found["low_p0_half_way"]
+    assert half_way.pressure == 6.0
+    np.testing.assert_allclose(half_way.series["bulk_modulus"].value, 90.0 + 4.0 * 6.0, rtol=0.02)
+    assert set(half_way.series) == {"bulk_modulus", "gruneisen_parameter"}
+    three = with_bulk_moduli(compressed(low, (0.0, 6.0, 12.0), KELVIN))
+    for number, exact in enumerate((90.0, 114.0, 138.0)):
+        modulus = three[f"low_p{number}"].series["bulk_modulus"].value
+        np.testing.assert_allclose(modulus, exact, rtol=0.06)
+    between = three["low_p1"].series["gruneisen_parameter"].value
+    np.testing.assert_allclose(half_way.series["gruneisen_parameter"].value, between, rtol=0.03)
+
+
+def test_zero_kelvin_leaves_out_its_own_grueneisen_parameter_only(low: Crystal) -> None:
+    warm = with_bulk_moduli(compressed(low, (-1.0, 0.0, 1.0), KELVIN))["low_p1"]
+    found = with_bulk_moduli(compressed(low, (-1.0, 0.0, 1.0), (0.0, *KELVIN)))["low_p1"]
+    parameter = found.series["gruneisen_parameter"].value
+    assert np.isnan(parameter[0])
+    np.testing.assert_allclose(parameter[1:], warm.series["gruneisen_parameter"].value, rtol=0.01)
+    assert not np.any(np.isnan(found.series["gruneisen_parameter"].error))
+    stated = [q for q in _stated(found) if q.name == "gruneisen_parameter"]
+    assert [q.conditions["T_K"] for q in stated] == list(KELVIN)
+
+
 def test_summary_states_everything_with_its_conditions(
     low: Crystal, high: Crystal, tmp_path: Path
 ) -> None:
@@ -239,6 +279,10 @@ def test_summary_states_everything_with_its_conditions(
     assert any("not converged" in each for each in results.warnings)
     assert any("unstable" in each for each in results.warnings)
     assert any("differ by" in each for each in results.warnings)
+    beyond = [each for each in results.warnings if "no quasi-harmonic" in each]
+    assert len(beyond) == 2
+    assert "low at 0 GPa" in beyond[0]
+    assert "at 200, 400, 600, 800, 1000 K" in beyond[0]
     assert "thermal/high-T_p0/lattice_parameter_c" in results.arrays
     frames = ase.io.read(tmp_path / "structures/points.extxyz", ":")
     assert [each.info["phase"] for each in frames[:2]] == ["low", "high/T"]

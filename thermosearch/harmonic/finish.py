@@ -113,7 +113,7 @@ def _unit_cell(
 
 def _integrated(campaign: Campaign, state: State, at: Bath) -> Integrated | None:
     section = campaign.study.method.integration
-    if section is None or at.kt == 0.0:
+    if section is None:
         return None
     effective = state.effective
     reference = whiten(

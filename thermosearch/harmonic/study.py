@@ -19,6 +19,11 @@ from thermosearch.runtime.study import InputFile, RunSection, StrictModel
 Row = tuple[int, int, int]
 
 
+def group_name(phase: str) -> str:
+    """Name of a phase's groups in `results.h5`, where a slash would begin another one."""
+    return phase.replace("/", "-")
+
+
 def _matrix(value: Any) -> Any:
     """Write three repetitions as the diagonal of a matrix."""
     rows = list(value) if isinstance(value, list | tuple) else []
@@ -114,8 +119,11 @@ class SystemSection(StrictModel):
         if not phases:
             raise ValueError("give at least one phase")
         names = [phase.name for phase in phases]
-        if len(set(names)) < len(names):
-            raise ValueError(f"the names of the phases are {names}: each needs one of its own")
+        if len({group_name(name) for name in names}) < len(names):
+            raise ValueError(
+                f"the names of the phases are {names}: each needs one of its own, and results.h5 "
+                'writes "/" as "-"'
+            )
         return phases
 
 
@@ -147,13 +155,14 @@ class MethodSection(StrictModel):
     Attributes
     ----------
     temperatures : tuple of float
-        K; each point starts from the one before it.
+        K, each once; each point starts from the one before it. 0 K has no classical free energy,
+        and so neither classical statistics nor an integration.
     statistics : {"quantum", "classical"}
         Of the nuclei.
     cell : {"free", "fixed"}
         Whether the cell follows the pressure, as far as its symmetry lets it.
     pressures : tuple of float
-        GPa.
+        GPa, each once.
     samples : int
         First number of configurations on each harmonic potential; it grows as errors ask for.
     most_samples : int
@@ -195,8 +204,15 @@ class MethodSection(StrictModel):
                 "temperatures: 0 K has no classical free energy; take "
                 'statistics = "quantum", or a temperature above zero'
             )
-        if len(set(self.temperatures)) < len(self.temperatures):
-            raise ValueError(f"temperatures = {list(self.temperatures)}: one is given twice")
+        if self.integration is not None and min(self.temperatures) == 0.0:
+            raise ValueError(
+                "temperatures: the integration is classical and has nothing at 0 K; leave 0 K or "
+                "[method.integration] out"
+            )
+        for name in ("temperatures", "pressures"):
+            given = getattr(self, name)
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name} = {list(given)}: one is given twice")
         if self.cell == "fixed" and self.pressures != (0.0,):
             raise ValueError('pressures: with cell = "fixed" the pressure follows; leave them out')
         if self.most_samples < self.samples:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import ase.io
@@ -20,7 +21,8 @@ from thermosearch.harmonic.isobar import (
 )
 from thermosearch.harmonic.phases import Curve, bulk_modulus, gruneisen
 from thermosearch.harmonic.point import Point, QuasiHarmonic
-from thermosearch.harmonic.study import HarmonicStudy
+from thermosearch.harmonic.quasi import SCALES
+from thermosearch.harmonic.study import HarmonicStudy, group_name
 from thermosearch.harmonic.transitions import doubtful, transitions, unlike
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.results import Quantity, Results
@@ -78,12 +80,21 @@ def summarise(
         structures=context.communicator.on_root(lambda: _write(crystals, points, context)),
         evaluations=sum(point.evaluations for point in points),
         arrays=arrays,
-        warnings=[*_warnings(points), *doubtful(moves), *unlike(list(isobars.values()))],
+        warnings=[
+            *_warnings(points),
+            *_beyond_volumes(study, quasi),
+            *doubtful(moves),
+            *unlike(list(isobars.values())),
+        ],
     )
 
 
 def with_bulk_moduli(isobars: Mapping[str, Isobar]) -> dict[str, Isobar]:
-    """Add bulk modulus and Grueneisen parameter where a phase was run at several pressures."""
+    """Add bulk modulus and Grueneisen parameter where a phase was run at several pressures.
+
+    Two pressures give the slope between them, which is that at neither: both quantities are then
+    those of an isobar of their own, half way.
+    """
     found = dict(isobars)
     kinds = {(each.phase, each.approximation) for each in isobars.values()}
     for kind in sorted(kinds):
@@ -96,16 +107,28 @@ def with_bulk_moduli(isobars: Mapping[str, Isobar]) -> dict[str, Isobar]:
         pressures = np.array([isobars[key].pressure for key in keys])
         volume = np.array([isobars[key].series["volume"].value for key in keys])
         error = np.array([error_of(isobars[key].series["volume"]) for key in keys])
-        moduli = [bulk_modulus(pressures, v, e) for v, e in zip(volume.T, error.T, strict=True)]
-        for row, key in enumerate(keys):
-            modulus = Curve(
-                np.array([each.value[row] for each in moduli]),
-                np.array([each.error[row] for each in moduli]),
-            )
-            found[key] = isobars[key]._replace(
-                series=isobars[key].series | _of_compression(isobars[key], modulus)
-            )
+        each = [bulk_modulus(pressures, v, e) for v, e in zip(volume.T, error.T, strict=True)]
+        moduli = [Curve(*rows) for rows in np.array(each).transpose(2, 1, 0)]
+        if len(keys) == 2:
+            half_way = _half_way(*(isobars[key] for key in keys))
+            series = _of_compression(half_way, moduli[0])
+            found[f"{keys[0]}_half_way"] = half_way._replace(series=series)
+            continue
+        for key, modulus in zip(keys, moduli, strict=True):
+            series = isobars[key].series | _of_compression(isobars[key], modulus)
+            found[key] = isobars[key]._replace(series=series)
     return found
+
+
+def _half_way(first: Isobar, second: Isobar) -> Isobar:
+    """Means of what two pressures have in common."""
+    series = {}
+    for name, one in first.series.items():
+        other = second.series.get(name)
+        if other is not None:
+            error = _or_none(0.5 * np.hypot(error_of(one), error_of(other)))
+            series[name] = Series(0.5 * (one.value + other.value), error, one.unit)
+    return first._replace(pressure=0.5 * (first.pressure + second.pressure), series=series)
 
 
 def _groups(study: HarmonicStudy, points: Sequence[Point]) -> dict[str, list[Point]]:
@@ -114,7 +137,7 @@ def _groups(study: HarmonicStudy, points: Sequence[Point]) -> dict[str, list[Poi
     groups: dict[str, list[Point]] = {}
     for point in points:
         number = 0 if fixed else study.method.pressures.index(point.pressure)
-        groups.setdefault(f"{_safe(point.phase)}_p{number}", []).append(point)
+        groups.setdefault(f"{group_name(point.phase)}_p{number}", []).append(point)
     return {key: sorted(each, key=lambda p: p.temperature) for key, each in groups.items()}
 
 
@@ -136,11 +159,11 @@ def _isobars(
         isobars[key] = of_points(crystal, group, pressure, classical=classical)
         harmonic = of_harmonic(crystal, group)
         if harmonic is not None:
-            isobars[f"{_safe(crystal.name)}_harmonic"] = harmonic
+            isobars[f"{group_name(crystal.name)}_harmonic"] = harmonic
     for each in quasi:
         number = study.method.pressures.index(each.pressure)
         if len(each.temperatures):
-            key = f"{_safe(each.phase)}_p{number}_quasi"
+            key = f"{group_name(each.phase)}_p{number}_quasi"
             isobars[key] = of_quasi_harmonic(crystals[each.phase], each)
     return isobars
 
@@ -150,16 +173,20 @@ def _of_compression(isobar: Isobar, modulus: Curve) -> dict[str, Series]:
     expansion, capacity = (
         isobar.series.get(name) for name in ("volume_thermal_expansion", "heat_capacity_of_modes")
     )
-    if expansion is None or capacity is None or np.any(capacity.value <= 0.0):
+    if expansion is None or capacity is None:
         return series
-    per_kelvin = BOLTZMANN_EV_PER_K * capacity.value
+    # At 0 K, where there is no heat capacity, it is not a number.
+    warm = capacity.value > 0.0
+    per_kelvin = BOLTZMANN_EV_PER_K * capacity.value[warm]
     found = gruneisen(
-        Curve(expansion.value, error_of(expansion)),
-        Curve(*(each / EV_PER_A3_IN_GPA for each in modulus)),
-        isobar.series["volume"].value,
+        Curve(expansion.value[warm], error_of(expansion)[warm]),
+        Curve(*(each[warm] / EV_PER_A3_IN_GPA for each in modulus)),
+        isobar.series["volume"].value[warm],
         Curve(per_kelvin, np.zeros_like(per_kelvin)),
     )
-    return series | {"gruneisen_parameter": Series(found.value, _or_none(found.error), "1")}
+    value, error = np.full(len(warm), np.nan), np.zeros(len(warm))
+    value[warm], error[warm] = found.value, found.error
+    return series | {"gruneisen_parameter": Series(value, _or_none(error), "1")}
 
 
 def _stated(isobar: Isobar) -> Iterator[Quantity]:
@@ -168,6 +195,8 @@ def _stated(isobar: Isobar) -> Iterator[Quantity]:
         about["p_GPa"] = isobar.pressure
     for name, series in isobar.series.items():
         for k, kelvin in enumerate(isobar.temperature):
+            if not np.isfinite(series.value[k]):
+                continue
             at = {"T_K": float(kelvin)} | about
             if series.model_error is not None:
                 at["model_error"] = float(f"{series.model_error[k]:.3g}")
@@ -312,13 +341,26 @@ def _warnings(points: Sequence[Point]) -> Iterator[str]:
             yield f"{phase}: {count} harmonic modes of the structure as given are imaginary"
 
 
+def _beyond_volumes(study: HarmonicStudy, quasi: Sequence[QuasiHarmonic]) -> Iterator[str]:
+    """Warn where the quasi-harmonic approximation was asked for and is not there."""
+    method = study.method
+    if not method.quasi_harmonic or method.cell == "fixed":
+        return
+    found = {(each.phase, each.pressure): set(each.temperatures) for each in quasi}
+    for phase, pressure in product((each.name for each in study.system.phases), method.pressures):
+        missing = sorted(set(method.temperatures) - found.get((phase, pressure), set()))
+        if missing:
+            kelvin = ", ".join(f"{each:g}" for each in missing)
+            yield (
+                f"{phase} at {pressure:.3g} GPa: no quasi-harmonic approximation at {kelvin} K, as "
+                "there is no minimum among the volumes at which the lattice is stable (lengths "
+                f"{SCALES[0]:g} to {SCALES[-1]:g} times those given): give the structure with a "
+                "cell nearer to this pressure's, or quasi_harmonic = false"
+            )
+
+
 def _or_none(error: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"] | None:
     return error if np.any(error) else None
-
-
-def _safe(phase: str) -> str:
-    """Name of a group in `results.h5`, where a slash would begin another one."""
-    return phase.replace("/", "-")
 
 
 def _below(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
