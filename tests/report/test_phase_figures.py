@@ -93,6 +93,27 @@ def test_nothing_comes_of_nothing(draw: object) -> None:
     assert draw({"0": {"temperature": GRID}}, {}) == []
 
 
+def test_equal_numbers_of_different_things_are_all_shown() -> None:
+    """Two slabs alike, and one peak at two pressures: no card stands for another."""
+    slabs = [
+        Measured(name, value, error, "J/m^2", {"phase": phase})
+        for name, value, error in (
+            ("surface_free_energy", 2.3556, 0.0),
+            ("energy_above_hull", 0.0, None),
+        )
+        for phase in ("ideal", "other 2x2")
+    ]
+    section = str(results(Run(Path(), quantities=tuple(slabs))).body)
+    assert section.count('class="card"') == 4
+    names = ("transition_temperature", "heat_capacity_peak_temperature")
+    peaks = [
+        Measured(name, 1018.0, 24.0, "K", {"p_GPa": pressure})
+        for name, pressure in zip(names, (4.0, 8.0), strict=True)
+    ]
+    section = str(results(Run(Path(), quantities=tuple(peaks)), names).body)
+    assert section.count('class="card"') == 2
+
+
 def test_a_transition_is_not_shown_twice_under_two_names() -> None:
     """A maximum of the heat capacity and the transition it is are one number: one card."""
     found = [

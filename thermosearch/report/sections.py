@@ -326,10 +326,22 @@ def _headline(quantities: Sequence[Measured], names: Sequence[str]) -> list[Meas
     rest = [each for each in quantities if each not in best]
     place = {name: number for number, name in enumerate(names)}
     ordered = best + sorted(rest, key=lambda each: place.get(each.name, len(names)))
-    once: dict[tuple[float | None, float | None], Measured] = {}
+    once: list[Measured] = []
     for each in ordered:
-        once.setdefault((each.value, each.error), each)
-    return list(once.values())
+        if not any(_one_number(each, other) for other in once):
+            once.append(each)
+    return once
+
+
+def _one_number(one: Measured, other: Measured) -> bool:
+    """Whether two names are of one number: under the same conditions, as far as both state them."""
+    alike = (one.value, one.error, one.unit) == (other.value, other.error, other.unit)
+    shared = one.conditions.keys() & other.conditions.keys()
+    return (
+        alike
+        and one.name != other.name
+        and all(one.conditions[key] == other.conditions[key] for key in shared)
+    )
 
 
 def _least_seen(errors: Sequence[Measured]) -> list[Measured]:
