@@ -59,6 +59,10 @@ def test_new_prints_a_template_that_is_a_valid_study(
 ) -> None:
     assert cli.main(["new", kind]) == 0
     text = capsys.readouterr().out
+    # The first lines name the files that must be there before it runs.
+    needed = {"train": ["reference"], "surface": ["ideal", "reconstructed", "bulk"]}.get(kind, [])
+    top = text.split("kind = ")[0]
+    assert all(f"{name}.extxyz" in top for name in needed)
     assert "#" in text
     Path("study.toml").write_text(text)
     for name in ("reference", "ideal", "reconstructed", "bulk"):
@@ -140,6 +144,27 @@ def test_validate_notices_an_element_the_potential_does_not_know(
     line = refused(capsys, "validate", "ge.toml")
     assert "ge.toml" in line
     assert "Ge" in line
+
+
+def test_validate_goes_on_after_a_bad_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("ge.toml").write_text(SEARCH.replace('"Si"', '"Ge"'))
+    Path("good.toml").write_text(SEARCH)
+    assert cli.main(["validate", "ge.toml", "good.toml", "missing.toml"]) == 2
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["good.toml: a valid search study"]
+    first, second = said.err.splitlines()
+    assert "ge.toml" in first
+    assert "missing.toml" in second
+
+
+@pytest.mark.parametrize("command", [["validate"], ["search", "--output", "out"]])
+def test_a_kind_that_is_no_text_is_one_line(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("study.toml").write_text(SEARCH.replace('"search"', '["search"]'))
+    line = refused(capsys, *command[:1], "study.toml", *command[1:])
+    assert "study.toml" in line
+    assert "kind" in line
 
 
 def test_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,16 +74,24 @@ def _run(options: argparse.Namespace, ranks: Communicator) -> int:
 
 def _study_of_kind(path: Path, kind: str) -> Path:
     found = read_toml(path).get("kind", kind)
-    if found != kind and found in ENGINES:
+    # What is no kind at all is refused with the other mistakes of the study.
+    if isinstance(found, str) and found != kind and found in ENGINES:
         raise InputError(f"{path}: this is a study for `thermosearch {found}`")
     return path
 
 
 def _validate(options: argparse.Namespace, ranks: Communicator) -> int:
+    mistakes = []
     for path in options.studies:
-        study, kind = check_content(read_toml(path), str(path), path.parent)
-        _check_without_running(path, study, ENGINES[kind].check)
-        _say(f"{path}: a valid {kind} study", ranks)
+        try:
+            study, kind = check_content(read_toml(path), str(path), path.parent)
+            _check_without_running(path, study, ENGINES[kind].check)
+        except InputError as error:
+            mistakes.append(str(error))
+        else:
+            _say(f"{path}: a valid {kind} study", ranks)
+    if mistakes:
+        raise InputError("\n".join(mistakes))
     return EXIT_FINISHED
 
 
