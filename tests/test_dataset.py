@@ -160,6 +160,28 @@ def test_npz_of_molecules_in_kcal_per_mol(tmp_path: Path) -> None:
     assert not dataset[0].configuration.pbc.any()
 
 
+def test_npz_of_the_first_md17_sets_has_energies_in_a_column(tmp_path: Path) -> None:
+    write_npz(tmp_path / "row.npz", labelled())
+    column = np.array([[atoms.get_potential_energy()] for atoms in labelled()])
+    write_npz(tmp_path / "column.npz", labelled(), energy=column)
+    row, found = (read_dataset(tmp_path / name) for name in ("row.npz", "column.npz"))
+    assert [frame.energy for frame in found] == [frame.energy for frame in row]
+    write_npz(tmp_path / "wrong.npz", labelled(), energy=np.zeros((3, 4)))
+    with pytest.raises(InputError, match=r"wrong.npz: energies of shape \(3, 4\)"):
+        read_dataset(tmp_path / "wrong.npz")
+
+
+def test_npz_stress_in_voigt_order(tmp_path: Path) -> None:
+    frames = labelled()
+    write_npz(tmp_path / "data.npz", frames, stress=np.array([a.get_stress() for a in frames]))
+    dataset = read_dataset(tmp_path / "data.npz")
+    assert all(frame.stress is not None for frame in dataset)
+    assert_same(dataset, frames)
+    write_npz(tmp_path / "wrong.npz", frames, stress=np.zeros((3, 9)))
+    with pytest.raises(InputError, match=r"wrong.npz: stress of shape \(3, 9\)"):
+        read_dataset(tmp_path / "wrong.npz")
+
+
 def test_npz_padding_atoms_are_dropped(tmp_path: Path) -> None:
     np.savez(
         tmp_path / "data.npz",
@@ -297,6 +319,77 @@ def test_extxyz_frame_of_the_wrong_length_spoils_no_other(tmp_path: Path) -> Non
     dataset = read_dataset(path)
     assert [frame.index for frame in dataset] == [0, 2]
     assert dataset.skipped == ((1, "3 atom lines for 4 atoms"),)
+
+
+def extxyz_text(atoms: Atoms) -> str:
+    stream = io.StringIO()
+    ase.io.write(stream, atoms, format="extxyz")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [("energy=", "energy=None old=", "could not convert"), ("\nAu", "\nX ", "of no element")],
+)
+def test_extxyz_frame_that_cannot_be_taken_spoils_no_other(
+    tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    text = [extxyz_text(atoms) for atoms in labelled()]
+    assert old in text[1]
+    text[1] = text[1].replace(old, new)
+    path = tmp_path / "data.extxyz"
+    path.write_text("".join(text))
+    dataset = read_dataset(path)
+    assert [frame.index for frame in dataset] == [0, 2]
+    assert reason in dataset.skipped[0][1]
+
+
+def test_extxyz_virial_of_a_molecule_is_no_stress(tmp_path: Path) -> None:
+    text = 'Properties=species:S:1:pos:R:3:forces:R:3 energy=-1 virial="1 0 0 0 1 0 0 0 1"'
+    molecule = f"2\n{text}\nCu 0 0 0 0 0 0\nCu 0 0 2.2 0 0 0\n"
+    (tmp_path / "data.xyz").write_text(extxyz_text(labelled(1)[0]) + molecule)
+    dataset = read_dataset(tmp_path / "data.xyz")
+    assert [frame.stress is None for frame in dataset] == [False, True]
+
+
+def test_extxyz_blank_lines_between_frames(tmp_path: Path) -> None:
+    frames = labelled()
+    path = tmp_path / "data.extxyz"
+    path.write_text("\n".join(extxyz_text(atoms) for atoms in frames) + "\n\n")
+    assert_same(read_dataset(path), frames)
+
+
+def test_capital_suffix_and_byte_order_mark(tmp_path: Path) -> None:
+    frames = labelled()
+    text = "".join(extxyz_text(atoms) for atoms in frames)
+    (tmp_path / "DATA.XYZ").write_text(text, encoding="utf-8-sig")
+    assert_same(read_dataset(tmp_path / "DATA.XYZ"), frames)
+    runner = "".join(runner_text(atoms) for atoms in frames)
+    (tmp_path / "INPUT.DATA").write_text(runner, encoding="utf-8-sig")
+    assert_same(read_dataset(tmp_path / "INPUT.DATA"), frames, tolerance=1e-8)
+
+
+def test_database_row_with_a_ghost_atom_spoils_no_other(tmp_path: Path) -> None:
+    first, second = labelled(2)
+    ghost = first.copy()
+    ghost.numbers[2] = 0
+    with ase.db.connect(tmp_path / "data.db") as database:
+        for atoms in (first, ghost, second):
+            database.write(atoms)
+    dataset = read_dataset(tmp_path / "data.db")
+    assert_same(dataset, [first, second])
+    assert [index for index, _ in dataset.skipped] == [1]
+
+
+def test_frames_of_other_charge_are_no_repeats(tmp_path: Path) -> None:
+    frames = labelled(1) * 3
+    for charge, atoms in enumerate(frames := [atoms.copy() for atoms in frames]):
+        atoms.info["total_charge"] = charge // 2
+        atoms.calc = SinglePointCalculator(atoms, energy=-charge, forces=np.zeros((4, 3)))
+    ase.io.write(tmp_path / "data.extxyz", frames)
+    dataset = read_dataset(tmp_path / "data.extxyz")
+    assert [frame.index for frame in dataset] == [0, 2]
+    assert dataset.skipped == ((1, "repeats frame 0"),)
 
 
 def test_missing_labels(tmp_path: Path) -> None:

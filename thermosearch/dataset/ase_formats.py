@@ -2,13 +2,15 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from sqlite3 import DatabaseError
 
 import numpy as np
 from ase import Atoms
 from ase.db import connect
+from ase.db.row import AtomsRow
 from ase.io.extxyz import XYZError, read_xyz
 
 from thermosearch.configuration import from_ase
@@ -21,30 +23,39 @@ _COUNT = re.compile(r"^\s*(\d+)\s*$")
 
 def read_extxyz(path: Path, group_key: str | None) -> list[Frame]:
     """Frames of an extended XYZ file; one with the wrong number of lines spoils no other."""
-    frames = []
-    for index, lines in enumerate(_blocks(path)):
-        try:
-            count = int(lines[0])
-            if len(lines) - 2 != count:
-                raise XYZError(f"{max(len(lines) - 2, 0)} atom lines for {count} atoms")
-            atoms = next(read_xyz(io.StringIO("".join(lines)), slice(0, 1)))
-        except (XYZError, ValueError, KeyError, IndexError) as error:
-            frames.append(unreadable(index, str(error)))
-        else:
-            frames.append(_frame(atoms, index, group_key))
-    return frames
+    blocks = enumerate(_blocks(path))
+    return [_read_one(partial(_parsed, lines), index, group_key) for index, lines in blocks]
 
 
 def read_database(path: Path, group_key: str | None) -> list[Frame]:
     """Rows of an ASE database in the order of their ids."""
     try:
         with connect(str(path)) as database:
-            rows = [row.toatoms(add_additional_information=True) for row in database.select()]
+            rows = list(database.select())
     except DatabaseError as error:
         raise InputError(f"{path}: not an ASE database ({error})") from error
-    for atoms in rows:
-        atoms.info.update(atoms.info.pop("key_value_pairs", {}))
-    return [_frame(atoms, index, group_key) for index, atoms in enumerate(rows)]
+    return [_read_one(partial(_of_row, row), index, group_key) for index, row in enumerate(rows)]
+
+
+def _read_one(read: Callable[[], Atoms], index: int, group_key: str | None) -> Frame:
+    """One frame; what is wrong with it spoils no other."""
+    try:
+        return _frame(read(), index, group_key)
+    except (XYZError, InputError, ValueError, TypeError, KeyError, IndexError) as error:
+        return unreadable(index, str(error))
+
+
+def _parsed(lines: list[str]) -> Atoms:
+    count = int(lines[0])
+    if len(lines) - 2 != count:
+        raise XYZError(f"{max(len(lines) - 2, 0)} atom lines for {count} atoms")
+    return next(read_xyz(io.StringIO("".join(lines)), slice(0, 1)))
+
+
+def _of_row(row: AtomsRow) -> Atoms:
+    atoms = row.toatoms(add_additional_information=True)
+    atoms.info.update(atoms.info.pop("key_value_pairs", {}))
+    return atoms
 
 
 def _blocks(path: Path) -> Iterator[list[str]]:
@@ -54,21 +65,25 @@ def _blocks(path: Path) -> Iterator[list[str]]:
     found again after one whose count is wrong.
     """
     block: list[str] = []
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         for line in file:
             # The line after a count is a comment whatever it holds.
             if _COUNT.match(line) and len(block) != 1:
                 if block:
-                    yield block
+                    yield _without_blank_end(block)
                 block = []
             if block or line.strip():
                 if not block and not _COUNT.match(line):
                     raise InputError(f"{path}: not an extended XYZ file: starts with {line[:40]!r}")
                 block.append(line)
     if block:
-        while len(block) > 2 and not block[-1].strip():
-            block.pop()
-        yield block
+        yield _without_blank_end(block)
+
+
+def _without_blank_end(block: list[str]) -> list[str]:
+    """Lines of a frame; its comment may be blank, what follows its atoms is none of its own."""
+    last = max((k for k, line in enumerate(block) if line.strip()), default=0)
+    return block[: max(last + 1, 2)]
 
 
 def _frame(atoms: Atoms, index: int, group_key: str | None) -> Frame:
@@ -93,7 +108,7 @@ def _stress(atoms: Atoms, results: dict) -> np.ndarray | None:
         return stress if stress.shape == (3, 3) else from_voigt(stress)
     if "virial" in atoms.info:
         # The virial of the extended XYZ files of QUIP, eV: -V times the stress.
-        return (
-            -np.asarray(atoms.info["virial"], dtype=np.float64).reshape(3, 3) / atoms.get_volume()
-        )
+        virial = np.asarray(atoms.info["virial"], dtype=np.float64).reshape(3, 3)
+        # A molecule has no volume, so no stress.
+        return -virial / atoms.get_volume() if atoms.cell.rank == 3 else None
     return None

@@ -118,7 +118,7 @@ def checked(
     max_force : float
         A force component beyond it (eV/A) is taken for an error of the source.
     duplicates : bool
-        Keep frames that repeat an earlier one (positions, cell and species equal).
+        Keep frames that repeat an earlier one (positions, cell, species and charge equal).
 
     Returns
     -------
@@ -198,10 +198,10 @@ def _faults(frame: Frame, require: tuple[Label, ...], max_force: float) -> Itera
 
 
 def _fingerprint(configuration: Configuration) -> bytes:
-    """Bytes that agree for frames equal to 1e-6 A."""
+    """Bytes that agree for frames equal to 1e-6 A and 1e-6 e."""
     rounded = [
         np.round(np.asarray(x, dtype=np.float64), 6) + 0.0
-        for x in (configuration.positions, configuration.cell)
+        for x in (configuration.positions, configuration.cell, configuration.total_charge)
     ]
     return b"".join(x.tobytes() for x in (*rounded, np.asarray(configuration.numbers)))
 

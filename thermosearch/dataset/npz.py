@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from thermosearch.configuration import PADDING, Configuration
-from thermosearch.dataset.frames import Frame
+from thermosearch.dataset.frames import Frame, from_voigt
 from thermosearch.dataset.units import energy_factor, length_factor
 from thermosearch.runtime.errors import InputError
 
@@ -29,7 +29,8 @@ def read(
 
     `positions (k, n, 3)`, `numbers (n,)` or `(k, n)` (0 pads a smaller frame), `energy (k,)`,
     and, where present, `forces (k, n, 3)`, `cell (k, 3, 3)` or `(3, 3)`, `pbc (3,)` or `(k, 3)`,
-    `stress (k, 3, 3)` (eV/A^3), `group (k,)`. The archive may state `r_unit` and `e_unit`.
+    `stress (k, 3, 3)` or `(k, 6)` (xx, yy, zz, yz, xz, xy; eV/A^3), `group (k,)`. The archive may
+    state `r_unit` and `e_unit`.
     """
     arrays = _load(path)
     named = {
@@ -41,6 +42,8 @@ def read(
     positions, numbers = named["positions"], named["numbers"]
     if positions is None or numbers is None or positions.ndim != 3:
         raise InputError(f"{path}: needs positions (frames, atoms, 3) and numbers; has {[*arrays]}")
+    named["energy"] = _one_a_frame(named["energy"], path)
+    named["stress"] = _matrices(named["stress"], path)
     length = length_factor(length_unit or _stated(arrays, "r_unit", "A"), path)
     energy = energy_factor(energy_unit or _stated(arrays, "e_unit", "eV"), path)
     return [_frame(named, index, length, energy) for index in range(len(positions))]
@@ -52,6 +55,25 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             return {key: archive[key] for key in archive.files}
     except (ValueError, OSError, BadZipFile, EOFError, AttributeError) as error:
         raise InputError(f"{path}: not a numpy archive of plain arrays ({error})") from error
+
+
+def _one_a_frame(energy: np.ndarray | None, path: Path) -> np.ndarray | None:
+    """Energies (k,), also of the (k, 1) of the first MD17 sets."""
+    if energy is not None and energy.shape[1:] not in ((), (1,)):
+        raise InputError(f"{path}: energies of shape {energy.shape}; give one a frame")
+    return energy.reshape(-1) if energy is not None and energy.ndim == 2 else energy
+
+
+def _matrices(stress: np.ndarray | None, path: Path) -> np.ndarray | None:
+    """Stresses (k, 3, 3), also of (k, 6)."""
+    if stress is None or stress.shape[1:] == (3, 3):
+        return stress
+    if stress.shape[1:] != (6,):
+        raise InputError(
+            f"{path}: stress of shape {stress.shape}; give (frames, 3, 3), or (frames, 6) in the "
+            "order xx, yy, zz, yz, xz, xy"
+        )
+    return np.array([from_voigt(row) for row in stress]).reshape(-1, 3, 3)
 
 
 def _stated(arrays: dict[str, np.ndarray], key: str, default: str) -> str:

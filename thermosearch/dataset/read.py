@@ -72,7 +72,7 @@ def read_dataset(
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give an existing data file")
-    kind = format or _SUFFIXES.get(path.suffix)
+    kind = format or _SUFFIXES.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(_SUFFIXES)
         raise InputError(f"{path}: format not told by its name (known: {known}); state `format`")

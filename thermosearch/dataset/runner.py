@@ -29,7 +29,7 @@ def read(path: Path, length_unit: str, energy_unit: str) -> list[Frame]:
 def _blocks(path: Path) -> Iterator[list[list[str]]]:
     """Split lines of one frame after the other; the last may lack its `end`."""
     block: list[list[str]] | None = None
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         for line in file:
             words = line.split()
             if not words:
