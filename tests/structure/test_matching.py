@@ -88,3 +88,17 @@ def test_labels_of_crystals_and_layers() -> None:
     odd = Atoms(diamond100("Si", (1, 1, 5), a=5.43, vacuum=6.0), pbc=(True, True, False), info={})
     assert symmetry_label(from_ase(odd)).startswith("p-4m2")
     assert symmetry_label(from_ase(CASES["water"])) == ""
+
+
+@pytest.mark.parametrize("shear", [0, 1, 2, 5])
+def test_a_lattice_has_its_rotations_whatever_vectors_span_it(shear: int) -> None:
+    """A square prism turned by a quarter, its second vector longer by multiples of the first."""
+    cell = np.array([[5.0, 0.0, 0.0], [5.0 * shear, 5.0, 0.0], [0.0, 0.0, 7.0]])
+    positions = np.array([[0.0, 0.0, 0.0], [1.0, 0.3, 0.2], [0.2, 1.2, 0.6]])
+    quarter = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    one, other = (
+        from_ase(Atoms("CuAgAu", places, cell=cell, pbc=True))
+        for places in (positions, positions @ quarter)
+    )
+    assert len(lattice_rotations(one)) == 16
+    assert same_structure(one, other)

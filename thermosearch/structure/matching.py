@@ -10,6 +10,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from ase.geometry import minkowski_reduce
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Configuration, pairs_within
@@ -138,7 +139,8 @@ def lattice_rotations(configuration: Configuration) -> list[Float[np.ndarray, "3
     Directions that do not repeat are only turned as a whole: a slab may be turned over.
     """
     pbc = np.asarray(configuration.pbc)
-    cell = np.asarray(configuration.cell)[pbc]
+    # Vectors this short go to sums of one another in which none counts more than once.
+    cell = minkowski_reduce(np.asarray(configuration.cell), pbc)[0][pbc]
     rank = len(cell)
     metric = cell @ cell.T
     entries = np.array(list(product((-1, 0, 1), repeat=rank * rank))).reshape(-1, rank, rank)
