@@ -215,7 +215,7 @@ def test_an_overlayer_is_put_on_the_slab_at_random() -> None:
     system = SystemSection.model_validate(
         {
             "slab": {"layers": 8},
-            "moved_layers": 1,
+            "moved_layers": 0,
             "relaxed_layers": 3,
             "overlayer": {"composition": {"Ge": 3}, "remove_layers": 1},
         }
@@ -234,6 +234,83 @@ def test_an_overlayer_is_put_on_the_slab_at_random() -> None:
     for start in starts:
         assert nearest_distance(freedom, start) >= 1.6
         np.testing.assert_array_equal(start[:-3], founder.configuration.positions[:-3])
+
+
+@pytest.mark.parametrize("thickness", [1.5, 4.0])
+def test_an_overlayer_begins_within_its_thickness_on_top_of_the_moved_layers(
+    thickness: float,
+) -> None:
+    overlayer = {"composition": {"Ge": 2}, "thickness": thickness}
+    slab_ = {"slab": {"layers": 8}, "relaxed_layers": 3}
+    system = SystemSection.model_validate(slab_ | {"overlayer": overlayer})
+    founder, bare = (
+        make_founder(system, 5.43),
+        make_founder(SystemSection.model_validate(slab_), 5.43),
+    )
+    # Layers are those of the slab alone.
+    assert founder.role.tolist() == [*bare.role.tolist(), MOVED, MOVED]
+    top = heights(bare.configuration).max()
+    freedom = make_degrees_of_freedom(founder, None, (1.0, 0.5))
+    assert freedom.region.highest == pytest.approx(top + thickness + 0.5)
+    method = MethodSection(minimum_distance=0.0)
+    drawn = np.array(
+        [
+            random_start(founder, freedom, method, np.random.default_rng(seed))[-2:, 2] - top
+            for seed in range(40)
+        ]
+    )
+    assert drawn.min() >= 0.0
+    assert drawn.max() <= thickness
+    assert np.ptp(drawn) > 0.8 * thickness
+    with pytest.raises(ValueError, match="without an overlayer"):
+        SystemSection.model_validate(slab_ | {"moved_layers": 0})
+
+
+def particle(tmp_path: Path, **changes: object) -> Founder:
+    """A ball of a cubic lattice, 33 atoms, without a cell; the outer ones are moved."""
+    grid = np.stack(np.meshgrid(*3 * [np.arange(-2.0, 3.0)]), axis=-1).reshape(-1, 3)
+    ball = 3.0 * grid[np.linalg.norm(grid, axis=1) < 2.1] + 7.0
+    path = tmp_path / "particle.xyz"
+    ase.io.write(path, Atoms(f"Cu{len(ball)}", positions=ball))
+    system = {"founder": str(path), "moved": {"radius": 5.5}} | changes
+    return make_founder(SystemSection.model_validate(system), None)
+
+
+def test_a_particle_is_no_slab_and_its_atoms_stay_in_a_shell(tmp_path: Path) -> None:
+    founder = particle(tmp_path)
+    assert not founder.is_slab
+    assert len(founder.moved) == 6
+    freedom = make_degrees_of_freedom(founder, 4.0, (1.0, 2.0))
+    assert np.all(freedom.scale == 1.0)
+    for seed in range(10):
+        generator = np.random.default_rng(seed)
+        positions = freedom.positions(generator.normal(scale=5.0, size=freedom.size))
+        distance = np.linalg.norm(positions[founder.moved] - 7.0, axis=1)
+        assert 5.0 - 1e-9 <= distance.min() <= distance.max() <= 8.0 + 1e-9
+    start = random_start(founder, freedom, MethodSection(scramble=0.5), np.random.default_rng(1))
+    shift = np.linalg.norm(start - founder.configuration.positions, axis=1)
+    assert 0.0 < shift.max() <= 0.5
+    cubed = np.linalg.norm(freedom.region.draw(4000, np.random.default_rng(2)) - 7.0, axis=1) ** 3
+    # Evenly by volume between 5 and 8 A.
+    assert cubed.mean() == pytest.approx((5.0**3 + 8.0**3) / 2.0, rel=0.02)
+    assert freedom.escaped(start + np.array([3.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"moved": None}, {"moved": {"depth": 2.0}}, {"both_faces": True}]
+)
+def test_a_particle_has_no_layers(tmp_path: Path, changes: dict) -> None:
+    with pytest.raises(InputError, match="a particle has no layers"):
+        particle(tmp_path, **changes)
+
+
+def test_a_slab_in_reduced_units() -> None:
+    study = {
+        "potential": {"analytic": "lennard_jones"},
+        "system": {"slab": {"element": "Ar", "surface": "fcc100", "lattice_parameter": 1.6}},
+    }
+    with pytest.raises(InputError, match="it is in reduced units, a slab"):
+        make_problem(SearchStudy.model_validate(study))
 
 
 def symmetric(tmp_path: Path, **changes: object) -> Founder:

@@ -14,7 +14,7 @@ from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Committee, CommitteeMember, Neighbours
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.search.evaluate import Relaxation
-from thermosearch.search.founder import Founder
+from thermosearch.search.founder import FROZEN, RELAXED, Founder
 from thermosearch.search.members import RelaxedSlab, members_of, relax_with
 from thermosearch.search.observables import SlabReference, spread, surface_energy, top_dimers
 from thermosearch.search.problem import Problem
@@ -74,6 +74,36 @@ def test_the_frozen_face_is_subtracted() -> None:
     assert surface_energy(founder, without_bulk, reference.ideal - 0.6) == pytest.approx(
         -0.6 * per_area
     )
+
+
+def test_where_both_faces_are_searched_they_share_the_change(problem: Problem) -> None:
+    founder = problem.founder
+    area = surface_area(founder.configuration)
+    reference = SlabReference(bulk_per_atom=None, ideal=-130.0)
+    one, both = (
+        surface_energy(founder._replace(both_faces=each), reference, -130.6)
+        for each in (False, True)
+    )
+    assert one == pytest.approx(-0.6 / area * EV_PER_A2_IN_J_PER_M2)
+    assert both == pytest.approx(one / 2.0)
+
+
+def test_a_lower_face_that_may_relax_leaves_no_surface_energy(problem: Problem) -> None:
+    reference = SlabReference(bulk_per_atom=-4.3, ideal=-130.0)
+    founder = problem.founder
+    slab = RelaxedSlab(reference, -131.0, founder.configuration.positions, 0, True)
+    loose = founder._replace(role=np.where(founder.role == FROZEN, RELAXED, founder.role))
+    counted = {}
+    for name, each in (
+        ("frozen", founder),
+        ("loose", loose),
+        ("both", loose._replace(both_faces=True)),
+    ):
+        found = surface_quantities(replace(problem, founder=each), [slab])
+        counted[name] = [q.name for q in found]
+    assert counted["loose"] == ["lattice_parameter_a"]
+    assert counted["frozen"] == ["surface_energy", "surface_energy", "lattice_parameter_a"]
+    assert counted["both"] == counted["frozen"]
 
 
 def test_a_member_is_a_potential_of_its_own(problem: Problem) -> None:

@@ -21,9 +21,6 @@ from thermosearch.search.system_section import (
 )
 from thermosearch.structure.surface import heights, layers_from_top
 
-BOND = 2.3
-"""Height above the topmost atom at which an added one waits for its random place, A."""
-
 
 def build(
     system: SystemSection, lattice_parameter: float | None, bulk: Configuration | None = None
@@ -61,7 +58,8 @@ def build(
 def with_overlayer(founder: Configuration, overlayer: OverlayerSection) -> Configuration:
     """Take layers off a slab and set the overlayer's atoms above it, all on one spot.
 
-    Their places are drawn anew for every seed; here they only have an element and a height.
+    Their places are drawn anew for every seed; here they only have an element and their highest
+    place, the overlayer's thickness above the slab.
     """
     kept = layers_from_top(founder) >= overlayer.remove_layers
     if not kept.any():
@@ -73,7 +71,7 @@ def with_overlayer(founder: Configuration, overlayer: OverlayerSection) -> Confi
         positions=np.asarray(founder.positions)[kept], numbers=np.asarray(founder.numbers)[kept]
     )
     top = float(heights(bare).max())
-    added = np.tile([0.0, 0.0, top + BOND], (len(numbers), 1))
+    added = np.tile([0.0, 0.0, top + overlayer.thickness], (len(numbers), 1))
     return bare._replace(
         positions=np.concatenate([bare.positions, added]),
         numbers=np.concatenate([bare.numbers, numbers.astype(np.int32)]),

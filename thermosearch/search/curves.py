@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Float
 
-from thermosearch.search.observables import SlabReference, surface_energy
+from thermosearch.search.observables import SlabReference, has_surface_energy, surface_energy
 from thermosearch.search.problem import Problem
 from thermosearch.search.quantities import energy_unit
 from thermosearch.search.seed import History, SeedSearch
@@ -18,7 +18,7 @@ def convergence_curves(
     problem: Problem, seeds: Iterable[SeedSearch], reference: SlabReference | None
 ) -> Arrays:
     """Curves of every seed over its generations, of slabs in surface energies."""
-    slab = problem.founder.is_slab and reference is not None
+    slab = reference is not None and has_surface_energy(problem.founder)
 
     def shown(energies: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         if not slab:

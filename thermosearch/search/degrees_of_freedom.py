@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from thermosearch.configuration import Configuration
 from thermosearch.search.founder import Founder
-from thermosearch.search.regions import Region, TwoWindows, Window
+from thermosearch.search.regions import Region, Shell, TwoWindows, Window
 from thermosearch.search.roles import depths
 from thermosearch.search.symmetry import Symmetry, nearest_image
 from thermosearch.structure.surface import heights, surface_normal
@@ -95,7 +95,8 @@ def make_degrees_of_freedom(
         Of a slab: the scale is exp(-depth / depth_decay), depth in A below the topmost atom
         (of the nearer face); 1 if None.
     window : (float, float)
-        Of a slab: A below the lowest and above the highest moved atom (of the upper face).
+        Of a slab: A below the lowest and above the highest moved atom (of the upper face); of a
+        particle: nearer to its centre than the innermost and farther than the outermost.
     """
     configuration, moved = founder.configuration, founder.moved
     independent = moved
@@ -106,7 +107,7 @@ def make_degrees_of_freedom(
         scale = np.exp(-depths(configuration, founder.both_faces)[independent] / depth_decay)
     region = founder.region
     if region is None:
-        region = _window(founder, window)
+        region = (_window if founder.is_slab else _shell)(founder, window)
     return DegreesOfFreedom(configuration, moved, independent, scale, region, founder.symmetry)
 
 
@@ -156,6 +157,13 @@ def _window(founder: Founder, window: tuple[float, float]) -> Window | TwoWindow
         moved = np.where(moved < middle, 2.0 * middle - moved, moved)
     upper = Window(normal, cell, float(moved.min() - window[0]), float(moved.max() + window[1]))
     return TwoWindows(upper, middle) if founder.both_faces else upper
+
+
+def _shell(founder: Founder, window: tuple[float, float]) -> Shell:
+    positions = np.asarray(founder.configuration.positions)
+    centre = positions.mean(axis=0)
+    moved = np.linalg.norm(positions[founder.moved] - centre, axis=1)
+    return Shell(centre, max(float(moved.min()) - window[0], 0.0), float(moved.max()) + window[1])
 
 
 def _pushes(

@@ -8,10 +8,11 @@ from jaxtyping import Bool, Float, Int
 from thermosearch.configuration import Configuration, validate
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.builders import build, with_overlayer
-from thermosearch.search.regions import Ball, Cell, in_ball
-from thermosearch.search.roles import FROZEN, MOVED, RELAXED, choose_roles
+from thermosearch.search.regions import Ball, Cell, Window, in_ball
+from thermosearch.search.roles import FROZEN, MOVED, RELAXED, check_layers, choose_roles
 from thermosearch.search.symmetry import Symmetry, find_symmetry
 from thermosearch.search.system_section import SystemSection
+from thermosearch.structure.surface import heights, surface_normal
 
 __all__ = ["FROZEN", "MOVED", "RELAXED", "Founder", "make_founder", "scrambled"]
 
@@ -25,16 +26,19 @@ class Founder(NamedTuple):
     Attributes
     ----------
     configuration : Configuration
-        Of a slab: normal along +z, the frozen face at the bottom, vacuum above.
+        Of a slab: normal along +z, the frozen face at the bottom, vacuum above; of a particle:
+        no direction periodic.
     role : (n,) int64
         `FROZEN`, `RELAXED` or `MOVED`.
     layer : (n,) int64
         Layer of each atom, 0 at the top.
     region : Ball, Cell or None
-        Where the atoms of a cluster or a crystal may be; None for a slab, whose window the
-        method states.
+        Where the atoms of a cluster or a crystal may be; None for a slab or a particle, whose
+        window the method states.
     added : int
-        Last atoms, of the overlayer: they have no place until a seed draws one.
+        Last atoms, of the overlayer: they have no place until a seed draws one ...
+    above : Window or None
+        ... in here.
     symmetry : Symmetry or None
         Every structure keeps it.
     both_faces : bool
@@ -46,6 +50,7 @@ class Founder(NamedTuple):
     layer: Int[np.ndarray, " n"]
     region: Ball | Cell | None = None
     added: int = 0
+    above: Window | None = None
     symmetry: Symmetry | None = None
     both_faces: bool = False
 
@@ -62,7 +67,7 @@ class Founder(NamedTuple):
     @property
     def is_slab(self) -> bool:
         """Whether it has a surface."""
-        return self.region is None
+        return self.region is None and bool(np.any(self.configuration.pbc))
 
 
 def make_founder(
@@ -88,14 +93,14 @@ def make_founder(
     configuration, label = build(system, lattice_parameter, bulk)
     if not system.is_free:
         validate(configuration, closest=OVERLAP, label=label)
+        check_layers(system, configuration, label)
     added = 0
     if system.overlayer is not None:
         bare = len(configuration.numbers)
         configuration = with_overlayer(configuration, system.overlayer)
         added = sum(system.overlayer.composition.values())
         label = f"{label} ({bare} atoms before the overlayer)"
-    role, layer = choose_roles(system, configuration, label)
-    role[len(role) - added :] = MOVED
+    role, layer = choose_roles(system, configuration, label, added)
     symmetry = find_symmetry(configuration, system.symmetry) if system.symmetry else None
     if symmetry is not None and np.any(role[symmetry.image] != role):
         raise InputError(
@@ -108,6 +113,7 @@ def make_founder(
         layer,
         region=_region(system),
         added=added,
+        above=_above(system, configuration),
         symmetry=symmetry,
         both_faces=system.both_faces,
     )
@@ -126,6 +132,14 @@ def scrambled(
     if founder.symmetry is not None:
         displacement = founder.symmetry.spread_out(displacement)
     return np.asarray(founder.configuration.positions) + displacement
+
+
+def _above(system: SystemSection, configuration: Configuration) -> Window | None:
+    """Heights between the slab and its overlayer's highest place, where its atoms wait."""
+    if system.overlayer is None:
+        return None
+    normal, top = surface_normal(configuration), float(heights(configuration).max())
+    return Window(normal, np.asarray(configuration.cell), top - system.overlayer.thickness, top)
 
 
 def _region(system: SystemSection) -> Ball | Cell | None:

@@ -21,6 +21,7 @@ from thermosearch.search.observables import (
     SlabReference,
     dimer_labels,
     has_dimers,
+    has_surface_energy,
     surface_energy,
     top_dimers,
 )
@@ -123,7 +124,7 @@ def _frame(
             atoms.info["space_group"] = symmetry_label(configuration)
         return atoms
     atoms.info["layer_group"] = symmetry_label(configuration)
-    if reference is not None:
+    if reference is not None and has_surface_energy(founder):
         atoms.info["surface_energy_J_per_m2"] = surface_energy(founder, reference, energy)
     if has_dimers(founder):
         _add_dimers(atoms, founder, positions)

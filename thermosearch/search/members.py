@@ -94,7 +94,7 @@ def slab_reference(
     potential: Potential, founder: Founder, crystal: Configuration | None
 ) -> SlabReference | None:
     """Energies of the slab as cut and, an atom, of the crystal it was cut from."""
-    if founder.added or not founder.is_slab:
+    if founder.added or founder.region is not None:
         return None
     structures = [founder.configuration] + ([] if crystal is None else [crystal])
     energies = [float(each.energy) for each in evaluate(potential, structures, ("energy",))]

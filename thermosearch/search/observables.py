@@ -18,7 +18,7 @@ LONGEST_BOND = 1.2
 
 @dataclass(frozen=True)
 class SlabReference:
-    """Energies that a slab with one frozen face is measured against, eV.
+    """Energies that a slab is measured against, eV.
 
     Attributes
     ----------
@@ -32,16 +32,23 @@ class SlabReference:
     ideal: float
 
 
+def has_surface_energy(founder: Founder) -> bool:
+    """Whether a change of energy is the searched face's: the lower one is frozen, or is alike."""
+    lowest = founder.layer == founder.layer.max()
+    return founder.is_slab and (founder.both_faces or not founder.mobile[lowest].any())
+
+
 def surface_energy(founder: Founder, reference: SlabReference, energy: float) -> float:
-    """Energy of the upper face alone, J/m^2; against the founder's where the bulk is unknown.
+    """Energy of one searched face, J/m^2; against the founder's where the bulk is unknown.
 
     The founder as cut has two equal faces, gamma_ideal = (E_ideal - N e_bulk) / (2 A). The
     frozen lower face of the searched slab still is that face, so
 
         gamma = (E - N e_bulk) / A - gamma_ideal = gamma_ideal + (E - E_ideal) / A,
 
-    exact once the slab is thicker than the reach of the potential and of the relaxation.
-    Without e_bulk only the difference (E - E_ideal) / A is known, and that is returned.
+    exact once the slab is thicker than the reach of the potential and of the relaxation. Where
+    both faces are searched, E - E_ideal is that of both, and 2 A stands for A. Without e_bulk
+    only the difference (E - E_ideal) / A is known, and that is returned.
 
     Parameters
     ----------
@@ -50,14 +57,15 @@ def surface_energy(founder: Founder, reference: SlabReference, energy: float) ->
     reference : SlabReference
         From the same potential (the same member of a committee).
     energy : float
-        Of the slab with its upper face reconstructed, eV.
+        Of the slab with its upper face, or both, reconstructed, eV.
     """
     area = surface_area(founder.configuration)
     atoms = len(founder.configuration.numbers)
     ideal = 0.0
     if reference.bulk_per_atom is not None:
         ideal = (reference.ideal - atoms * reference.bulk_per_atom) / (2.0 * area)
-    return (ideal + (energy - reference.ideal) / area) * EV_PER_A2_IN_J_PER_M2
+    searched = 2.0 * area if founder.both_faces else area
+    return (ideal + (energy - reference.ideal) / searched) * EV_PER_A2_IN_J_PER_M2
 
 
 def has_dimers(founder: Founder) -> bool:

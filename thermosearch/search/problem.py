@@ -46,8 +46,9 @@ def make_problem(study: SearchStudy) -> Problem:
     Raises
     ------
     InputError
-        If the potential does not know an element of the founder, atoms overlap, none is left
-        to move, a symmetry is missing, or engines side by side have no common budget.
+        If the potential does not know an element of the founder, or is one in reduced units and
+        the founder a slab, atoms overlap, none is left to move, a symmetry is missing, or engines
+        side by side have no common budget.
     """
     method = study.method
     if len(method.engines) > 1 and method.budget is None:
@@ -68,6 +69,11 @@ def make_problem(study: SearchStudy) -> Problem:
         bulk = relaxed_bulk(potential, from_ase(read_bulk(study.system.cut)))
     founder = make_founder(study.system, lattice_parameter, bulk)
     validate(founder.configuration, elements=potential.elements, label="system")
+    if founder.is_slab and potential.units != "eV":
+        raise InputError(
+            "potential: it is in reduced units, a slab and its surface energy need eV and A; take "
+            "another one"
+        )
     if founder.added:
         # Its atoms have no place yet, so the slab with them is no reference for anything.
         lattice_parameter, crystal = None, None

@@ -5,7 +5,13 @@ import math
 from thermosearch.runtime.results import Quantity
 from thermosearch.search.finish import Minima
 from thermosearch.search.members import RelaxedSlab
-from thermosearch.search.observables import has_dimers, spread, surface_energy, top_dimers
+from thermosearch.search.observables import (
+    has_dimers,
+    has_surface_energy,
+    spread,
+    surface_energy,
+    top_dimers,
+)
 from thermosearch.search.problem import Problem
 from thermosearch.search.seed import SeedSearch
 from thermosearch.search.success import (
@@ -35,11 +41,15 @@ def surface_quantities(problem: Problem, slabs: list[RelaxedSlab]) -> list[Quant
     list of Quantity
         `surface_energy` of phases "reconstructed" and "unreconstructed", J/m^2. For a founder
         from a file, whose bulk is unknown, `surface_energy_change` of the first against the
-        second instead; nothing where the founder has no energy (an overlayer).
+        second instead; neither where the founder has no energy (an overlayer) or the lower face
+        is not frozen. `lattice_parameter_a` where it is known.
     """
-    founder = problem.founder
-    if slabs[0].reference is None:
-        return []
+    founder, lattice = problem.founder, []
+    if problem.lattice_parameter is not None:
+        a = problem.lattice_parameter
+        lattice = [Quantity("lattice_parameter_a", a, None, "A", {"phase": "bulk"})]
+    if slabs[0].reference is None or not has_surface_energy(founder):
+        return lattice
     reconstructed = [surface_energy(founder, slab.reference, slab.energy) for slab in slabs]
     if problem.lattice_parameter is None:
         return [_quantity("surface_energy_change", reconstructed, "J/m^2", phase="reconstructed")]
@@ -47,7 +57,7 @@ def surface_quantities(problem: Problem, slabs: list[RelaxedSlab]) -> list[Quant
     return [
         _quantity("surface_energy", reconstructed, "J/m^2", phase="reconstructed"),
         _quantity("surface_energy", ideal, "J/m^2", phase="unreconstructed"),
-        Quantity("lattice_parameter_a", problem.lattice_parameter, None, "A", {"phase": "bulk"}),
+        *lattice,
     ]
 
 

@@ -1,4 +1,4 @@
-"""Where moved atoms may be: a window above a surface, a ball, or a periodic cell."""
+"""Where moved atoms may be: a window above a surface, a shell, a ball, or a periodic cell."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -123,6 +123,41 @@ class Ball:
     def draw(self, count: int, generator: np.random.Generator) -> Points:
         """Draw evenly from the ball."""
         return in_ball(count, self.radius, generator)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Distances from the centre of a particle whose inner atoms stay where they are.
+
+    Attributes
+    ----------
+    centre : (3,) float64
+        A.
+    inner, outer : float
+        A.
+    """
+
+    centre: Float[np.ndarray, "3"]
+    inner: float
+    outer: float
+
+    def confined(self, points: Points) -> Points:
+        """Clip the distances."""
+        away = points - self.centre
+        distance = np.maximum(np.linalg.norm(away, axis=1), 1e-12)
+        return self.centre + away * (np.clip(distance, self.inner, self.outer) / distance)[:, None]
+
+    def outside(self, points: Points) -> float:
+        """Compare the distances with both spheres."""
+        distance = np.linalg.norm(points - self.centre, axis=1)
+        return float(max(self.inner - distance.min(), distance.max() - self.outer))
+
+    def draw(self, count: int, generator: np.random.Generator) -> Points:
+        """Draw evenly from the shell."""
+        away = in_ball(count, 1.0, generator)
+        cubed = np.linalg.norm(away, axis=1) ** 3
+        distance = np.cbrt(self.inner**3 + cubed * (self.outer**3 - self.inner**3))
+        return self.centre + away * (distance / np.cbrt(cubed))[:, None]
 
 
 @dataclass(frozen=True)

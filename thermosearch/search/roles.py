@@ -13,17 +13,52 @@ FROZEN, RELAXED, MOVED = 0, 1, 2
 """Roles of an atom: stays, only relaxes, is moved by the engine (and relaxes)."""
 
 
+def check_layers(system: SystemSection, configuration: Configuration, label: str) -> None:
+    """Refuse to count layers or depths of a particle, which has no surface normal.
+
+    Raises
+    ------
+    InputError
+        If no direction is periodic and atoms are not chosen otherwise.
+    """
+    if np.any(configuration.pbc):
+        return
+    choices = [each for each in (system.moved, system.frozen) if each is not None]
+    if (
+        system.moved is None
+        or system.overlayer is not None
+        or system.both_faces
+        or any(each.depth is not None for each in choices)
+    ):
+        raise InputError(
+            f"{label}: no direction is periodic, and a particle has no layers, depths, faces or "
+            "overlayer: choose its atoms in [system.moved] by radius, indices or elements"
+        )
+
+
 def choose_roles(
-    system: SystemSection, configuration: Configuration, label: str
+    system: SystemSection, configuration: Configuration, label: str, added: int = 0
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Give every atom its role, by layers or by the study's own choices.
+
+    Parameters
+    ----------
+    system : SystemSection
+    configuration : Configuration
+        The founder.
+    label : str
+        For messages.
+    added : int
+        Its last atoms, of an overlayer: they are moved, and layers, depths and choices are those
+        of the slab without them.
 
     Returns
     -------
     role : (n,) int64
         `FROZEN`, `RELAXED` or `MOVED`.
     layer : (n,) int64
-        0 at the top (or at the nearer face); all 0 for clusters and crystals.
+        0 at the top, of the overlayer (or at the nearer face); all 0 for clusters, crystals
+        and particles.
 
     Raises
     ------
@@ -31,22 +66,14 @@ def choose_roles(
         If no atom is left to move, or layers were asked for that are not there.
     """
     atoms = len(configuration.numbers)
-    if system.is_free:
-        role, layer = np.full(atoms, MOVED), np.zeros(atoms, np.int64)
-    else:
+    layer = np.zeros(atoms, np.int64)
+    if np.any(configuration.pbc) and not system.is_free:
         layer = _layers(configuration, system.both_faces)
-        role = (
-            _by_layer(system, layer, label)
-            if system.moved is None
-            else np.where(
-                chosen(system.moved, configuration, system.both_faces, "system.moved"),
-                MOVED,
-                RELAXED,
-            )
-        )
-    if system.frozen is not None:
-        stays = chosen(system.frozen, configuration, system.both_faces, "system.frozen")
-        role = np.where(stays, FROZEN, role)
+    bare = configuration._replace(
+        positions=np.asarray(configuration.positions)[: atoms - added],
+        numbers=np.asarray(configuration.numbers)[: atoms - added],
+    )
+    role = np.concatenate([_of_bare(system, bare, label), np.full(added, MOVED)])
     if not np.any(role == MOVED):
         raise InputError(
             f"{label}: no atom is left to move: widen the choice in [system.moved] or narrow "
@@ -87,6 +114,23 @@ def depths(configuration: Configuration, both_faces: bool) -> Float[np.ndarray, 
 def _layers(configuration: Configuration, both_faces: bool) -> Int[np.ndarray, " n"]:
     layer = layers_from_top(configuration)
     return np.minimum(layer, layer.max() - layer) if both_faces else layer
+
+
+def _of_bare(
+    system: SystemSection, configuration: Configuration, label: str
+) -> Int[np.ndarray, " n"]:
+    """Roles of all atoms but an overlayer's."""
+    both = system.both_faces
+    if system.is_free:
+        role = np.full(len(configuration.numbers), MOVED)
+    elif system.moved is None:
+        role = _by_layer(system, _layers(configuration, both), label)
+    else:
+        moved = chosen(system.moved, configuration, both, "system.moved")
+        role = np.where(moved, MOVED, RELAXED)
+    if system.frozen is None:
+        return role
+    return np.where(chosen(system.frozen, configuration, both, "system.frozen"), FROZEN, role)
 
 
 def _by_layer(

@@ -10,6 +10,7 @@ from thermosearch.search.finish import Minima
 from thermosearch.search.frames import frames_of, write_frames
 from thermosearch.search.local_environments import environment_map
 from thermosearch.search.members import RelaxedSlab
+from thermosearch.search.observables import has_surface_energy
 from thermosearch.search.problem import Problem
 from thermosearch.search.quantities import (
     dimer_quantities,
@@ -77,7 +78,7 @@ def summarise(
         | success_curves(hits, level, energy_unit(problem))
         | known
         | study.potential.parity(),
-        warnings=_warnings(seeds, minima, slabs),
+        warnings=_warnings(problem, seeds, minima, slabs),
     )
 
 
@@ -88,9 +89,17 @@ def _level(study: SearchStudy, minima: Minima) -> float:
     return lowest + study.method.success
 
 
-def _warnings(seeds: list[SeedSearch], minima: Minima, slabs: list[RelaxedSlab]) -> list[str]:
+def _warnings(
+    problem: Problem, seeds: list[SeedSearch], minima: Minima, slabs: list[RelaxedSlab]
+) -> list[str]:
     """Say what a reader of the numbers should know."""
     warnings = []
+    founder = problem.founder
+    if founder.is_slab and not founder.added and not has_surface_energy(founder):
+        warnings.append(
+            "no surface energy: the lowest layer may relax, so that energies hold changes of the "
+            "lower face too: freeze it in [system.frozen], or search both (both_faces = true)"
+        )
     if not all(slab.converged for slab in slabs):
         warnings.append("the best structure is not fully relaxed: raise method.final_steps")
     codes = np.concatenate([np.array(seed.history.rejection) for seed in seeds])

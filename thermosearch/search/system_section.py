@@ -136,7 +136,8 @@ class OverlayerSection(StrictModel):
     remove_layers : int
         Layers of the founder taken off first.
     thickness : float
-        Height above the founder's top within which they are put, A.
+        Height above the founder's top within which they are put, A; the method's window goes on
+        from there.
     """
 
     composition: Composition
@@ -152,7 +153,8 @@ class ChoiceSection(StrictModel):
     depth : float
         A below the topmost atom (of the nearer face with `both_faces`), at most.
     radius : float
-        A from the centre of the founder's atoms, at least: the outer shell of a particle.
+        A from the centre of the founder's atoms, at least: the outer shell of a particle, which
+        is a founder without a periodic direction.
     indices : list of int
         Numbers of the atoms in the founder, from 0.
     elements : list of str
@@ -179,9 +181,9 @@ class SystemSection(StrictModel):
     founder_index : int
         Frame of the founder's file; the last one by default.
     overlayer : OverlayerSection, optional
-        Added to a slab; these atoms are moved too.
+        Added to a slab; these atoms are moved too, besides those chosen of the slab.
     moved_layers : int
-        Of a slab: top layers whose atoms the strategy moves.
+        Of a slab: top layers whose atoms the strategy moves; 0 only under an overlayer.
     relaxed_layers : int
         Layers below them that only relax; everything deeper is frozen.
     both_faces : bool
@@ -201,7 +203,7 @@ class SystemSection(StrictModel):
     founder: InputFile | None = None
     founder_index: int = -1
     overlayer: OverlayerSection | None = None
-    moved_layers: PositiveInt = 1
+    moved_layers: int = Field(default=1, ge=0)
     relaxed_layers: int = Field(default=5, ge=0)
     both_faces: bool = False
     moved: ChoiceSection | None = None
@@ -219,6 +221,8 @@ class SystemSection(StrictModel):
             )
         if self.overlayer is not None and given[0] in {"cluster", "crystal"}:
             raise ValueError("overlayer: only a slab can carry one")
+        if self.moved_layers == 0 and self.moved is None and self.overlayer is None:
+            raise ValueError("moved_layers: without an overlayer it has to be greater than 0")
         if self.overlayer is not None and self.symmetry:
             raise ValueError("overlayer: atoms put at random keep no symmetry; drop one of the two")
         if self.is_free and self.symmetry:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.search.degrees_of_freedom import DegreesOfFreedom
-from thermosearch.search.regions import Ball, Cell
+from thermosearch.search.regions import Ball, Cell, Shell
 from thermosearch.search.symmetry import nearest_image
 from thermosearch.structure.surface import surface_normal
 
@@ -85,7 +85,7 @@ def _place(
     (point,) = freedom.region.draw(1, generator)
     if isinstance(freedom.region, Cell):
         return point
-    if isinstance(freedom.region, Ball):
+    if isinstance(freedom.region, Ball | Shell):
         centre = others.mean(axis=0)
         inward = -generator.standard_normal(3)
         inward /= np.linalg.norm(inward)

@@ -61,6 +61,8 @@ def _check_slab(
     atoms, label = read(entry.file, entry.index), f"slabs: {entry.label}"
     configuration = from_ase(atoms)
     validate(configuration, elements=potential.elements, label=label)
+    if surface_area(configuration) == 0.0:
+        raise InputError(f"{label}: it has no cell: give the two vectors that span its surface")
     if entry.other_face is not None:
         other = from_ase(read(entry.other_face))
         validate(other, elements=potential.elements, label=f"{label}: other_face")
