@@ -78,8 +78,29 @@ def test_infinite_cutoff_of_a_crystal_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epsilon": -1.0}, {"cutoff": 0.0}, {"sigma": np.nan}, {"truncation": "tail"}]
+    "wrong",
+    [
+        {"epsilon": -1.0},
+        {"cutoff": 0.0},
+        {"sigma": np.nan},
+        {"truncation": "tail"},
+        {"truncation": "shift", "cutoff": 2.5},
+        {"truncation": "Tail", "cutoff": 2.5},
+        {"units": "ev"},
+    ],
 )
 def test_wrong_parameters_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="lennard_jones"):
         LennardJones(**wrong)
+
+
+def test_a_tail_needs_all_directions_periodic() -> None:
+    crystal = from_ase(bulk("Ar", "fcc", a=1.6))
+    slab = crystal._replace(pbc=np.array([True, True, False]))
+    frames = [crystal, slab]
+    energies = [
+        evaluate(LennardJones(cutoff=2.5, truncation=kind), frames, ("energy",))
+        for kind in ("tail", "shifted")
+    ]
+    assert [bool(np.isfinite(found.energy)) for found in energies[0]] == [True, False]
+    assert all(np.isfinite(found.energy) for found in energies[1])

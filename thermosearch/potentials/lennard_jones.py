@@ -10,6 +10,7 @@ from jaxtyping import Float
 from thermosearch.configuration import PADDING, Array, Configuration
 from thermosearch.potentials.interface import Neighbours, Potential, pair_vectors
 from thermosearch.runtime.errors import InputError
+from thermosearch.runtime.mistakes import nearest
 
 
 class LennardJones(Potential):
@@ -27,8 +28,9 @@ class LennardJones(Potential):
     truncation : {"cut", "shifted", "tail"}
         What happens at the cutoff: nothing (the energy jumps), phi(cutoff) is subtracted from
         every pair, or the mean energy of the pairs beyond it is added, assuming uniform density
-        there (fully periodic systems only; Allen & Tildesley, Computer Simulation of Liquids,
-        eq. 2.144): (8/3) pi epsilon sigma^3 N^2/V ((sigma/r_c)^9 / 3 - (sigma/r_c)^3).
+        there (Allen & Tildesley, Computer Simulation of Liquids, eq. 2.144):
+        (8/3) pi epsilon sigma^3 N^2/V ((sigma/r_c)^9 / 3 - (sigma/r_c)^3). A system that is not
+        periodic in all directions has no such density: its energy is not-a-number.
     units : {"reduced", "eV"}
         "reduced": k_B = 1, energies in epsilon if it is 1.
     """
@@ -46,14 +48,23 @@ class LennardJones(Potential):
         epsilon: float = 1.0,
         sigma: float = 1.0,
         cutoff: float = np.inf,
-        truncation: Literal["cut", "shifted", "tail"] = "cut",
-        units: Literal["eV", "reduced"] = "reduced",
+        truncation: str = "cut",
+        units: str = "reduced",
     ) -> None:
         if not (epsilon > 0 and sigma > 0 and cutoff > 0):
             raise InputError(
                 f"lennard_jones: epsilon = {epsilon}, sigma = {sigma}, cutoff = {cutoff}: "
                 "all must be positive"
             )
+        for key, value, known in (
+            ("truncation", truncation, ("cut", "shifted", "tail")),
+            ("units", units, ("reduced", "eV")),
+        ):
+            if value not in known:
+                raise InputError(
+                    f"lennard_jones: {key} = {value!r}: it is one of {', '.join(known)}"
+                    f"{nearest(value, known)}"
+                )
         if truncation == "tail" and np.isinf(cutoff):
             raise InputError("lennard_jones: truncation = 'tail' needs a finite cutoff")
         self.epsilon = jnp.asarray(epsilon, jnp.float64)
@@ -90,10 +101,11 @@ class LennardJones(Potential):
         atoms = jnp.sum(configuration.numbers != PADDING).astype(jnp.float64)
         density = atoms / jnp.abs(jnp.linalg.det(configuration.cell))
         third = (self.sigma / self.cutoff) ** 3
-        return (
+        tail = (
             (8.0 / 3.0 * np.pi)
             * self.epsilon
             * self.sigma**3
             * (atoms * density)
             * (third**3 / 3.0 - third)
         )
+        return jnp.where(jnp.all(configuration.pbc), tail, jnp.nan)
