@@ -50,17 +50,17 @@ class Configuration(NamedTuple):
     total_charge: Float[Array, "*batch"]
 
 
-def read_atoms(path: Path, index: int = -1, *, key: str) -> Atoms:
+def read_atoms(path: Path, label: str, index: int = -1) -> Atoms:
     """Read one structure of a file in any format of ASE.
 
     Parameters
     ----------
     path : Path
         The file.
+    label : str
+        Of the study's key, for messages.
     index : int
         Frame, the last one by default.
-    key : str
-        Of the study file, for the message.
 
     Raises
     ------
@@ -70,8 +70,9 @@ def read_atoms(path: Path, index: int = -1, *, key: str) -> Atoms:
     try:
         return ase.io.read(path, index=index)
     except Exception as error:  # ASE's readers raise whatever they stumble upon
+        frame = "" if index == -1 else f"frame {index} of "
         reason = str(error) or type(error).__name__
-        raise InputError(f"{key} = {path}: frame {index} cannot be read: {reason}") from error
+        raise InputError(f"{label}: {frame}{path} cannot be read: {reason}") from error
 
 
 def from_ase(atoms: Atoms) -> Configuration:

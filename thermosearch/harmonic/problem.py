@@ -4,15 +4,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import ase.build
-import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
 from phonopy.file_IO import parse_BORN
 from phonopy.structure.cells import get_primitive
 from phonopy.structure.symmetry import Symmetry
 
-from thermosearch.configuration import validate
+from thermosearch.configuration import read_atoms, validate
 from thermosearch.harmonic.crystal import (
     SYMMETRY_TOLERANCE,
     Crystal,
@@ -94,10 +92,7 @@ def _atoms(phase: PhaseSection, label: str) -> Atoms:
             return ase.build.bulk(bulk.formula, bulk.structure, a=bulk.a, c=bulk.c, cubic=cubic)
         except (ValueError, KeyError, RuntimeError) as error:
             raise InputError(f"{label}: bulk: {bulk.formula} {bulk.structure}: {error}") from error
-    try:
-        return ase.io.read(phase.structure)
-    except (OSError, ValueError, KeyError, IndexError, UnknownFileTypeError) as error:
-        raise InputError(f"{label}: {phase.structure} cannot be read: {error}") from error
+    return read_atoms(phase.structure, label)
 
 
 def _refuse_other_group(phase: PhaseSection, found: Symmetry, label: str) -> None:

@@ -90,7 +90,7 @@ def read_frozen(study: NestedStudy, cell: Float[np.ndarray, "3 3"]) -> Atoms:
     if study.system.frozen is None:
         return Atoms()
     path = study.system.frozen.file
-    frozen = read_atoms(path, key="system.frozen.file")
+    frozen = read_atoms(path, "system.frozen.file")
     if not np.allclose(frozen.cell.array, cell):
         raise InputError(
             f"system.frozen.file = {path}: its cell {frozen.cell.array.tolist()} is not "

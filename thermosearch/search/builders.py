@@ -7,9 +7,8 @@ import ase.build
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
 
-from thermosearch.configuration import Configuration, from_ase, to_ase
+from thermosearch.configuration import Configuration, from_ase, read_atoms, to_ase
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.system_section import (
     ClusterSection,
@@ -117,9 +116,6 @@ def _unplaced(
 
 
 def _read(path: Path, label: str, index: int = -1) -> Atoms:
-    try:
-        atoms = ase.io.read(path, index=index)
-    except (OSError, ValueError, KeyError, IndexError, UnknownFileTypeError) as error:
-        raise InputError(f"{label}: {path} cannot be read: {error}") from error
+    atoms = read_atoms(path, label, index)
     atoms.info = {key: value for key, value in atoms.info.items() if key == "total_charge"}
     return atoms

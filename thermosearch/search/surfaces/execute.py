@@ -7,7 +7,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Bool, Float, Int
 
-from thermosearch.configuration import Configuration, from_ase
+from thermosearch.configuration import Configuration, from_ase, read_atoms
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Potential
 from thermosearch.relax.minimise import minimise
@@ -27,7 +27,7 @@ from thermosearch.search.surfaces.gamma import (
 from thermosearch.search.surfaces.gases import gas_free_energy
 from thermosearch.search.surfaces.phonons import mode_energies
 from thermosearch.search.surfaces.prepare import prepare
-from thermosearch.search.surfaces.reading import composition, counts, read
+from thermosearch.search.surfaces.reading import composition, counts
 from thermosearch.search.surfaces.study import (
     ConditionsSection,
     ReservoirEntry,
@@ -129,7 +129,7 @@ def check(study: SurfaceStudy) -> None:
 
 
 def _slab(potential: Potential, elements: Int[np.ndarray, " e"], entry: SlabEntry) -> Slab:
-    atoms = read(entry.file, entry.index)
+    atoms = read_atoms(entry.file, "slabs", entry.index)
     configuration, vibrates = from_ase(atoms), vibrating(entry, atoms)
     if entry.relax:
         (relaxed,) = minimise(
@@ -142,7 +142,7 @@ def _slab(potential: Potential, elements: Int[np.ndarray, " e"], entry: SlabEntr
         if not relaxed.converged:
             raise InputError(f"slabs: {entry.label}: it does not relax ({relaxed.status.name})")
         configuration = relaxed.configuration
-    other = None if entry.other_face is None else from_ase(read(entry.other_face))
+    other = None if entry.other_face is None else from_ase(read_atoms(entry.other_face, "slabs", 0))
     energy = _energy(potential, configuration)
     return Slab(
         counts=counts(atoms.numbers, elements),
@@ -173,7 +173,7 @@ def _reservoir(
     free, gas = entry.element is not None, entry.gas
     if entry.file is None:
         return Reservoir(held, entry.energy or 0.0, gas, free, NO_VIBRATIONS, entry.energy_error)
-    atoms = read(entry.file)
+    atoms = read_atoms(entry.file, "reservoirs", 0)
     configuration = from_ase(atoms)
     energy, deviations = _energy(potential, configuration), _deviations(potential, configuration)
     vibrations = _vibrations(

@@ -5,12 +5,12 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Float, Int
 
-from thermosearch.configuration import Configuration, from_ase, validate
+from thermosearch.configuration import Configuration, from_ase, read_atoms, validate
 from thermosearch.potentials.interface import Potential
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.surfaces.balance import check_vibrations
 from thermosearch.search.surfaces.gamma import chemical_potentials
-from thermosearch.search.surfaces.reading import composition, elements_of, read
+from thermosearch.search.surfaces.reading import composition, elements_of
 from thermosearch.search.surfaces.study import SlabEntry, SurfaceStudy
 from thermosearch.structure.surface import surface_area
 
@@ -58,13 +58,14 @@ def _check_slab(
     elements: Int[np.ndarray, " e"],
     compositions: Float[np.ndarray, "r e"],
 ) -> None:
-    atoms, label = read(entry.file, entry.index), f"slabs: {entry.label}"
+    label = f"slabs: {entry.label}"
+    atoms = read_atoms(entry.file, label, entry.index)
     configuration = from_ase(atoms)
     validate(configuration, elements=potential.elements, label=label)
     if surface_area(configuration) == 0.0:
         raise InputError(f"{label}: it has no cell: give the two vectors that span its surface")
     if entry.other_face is not None:
-        other = from_ase(read(entry.other_face))
+        other = from_ase(read_atoms(entry.other_face, label, 0))
         validate(other, elements=potential.elements, label=f"{label}: other_face")
         _check_areas(label, configuration, other)
     check_vibrations(entry, atoms, elements, study.reservoirs, compositions)

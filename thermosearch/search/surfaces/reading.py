@@ -1,38 +1,25 @@
 """What the files of a surface study hold, in atoms of every element."""
 
 from collections import Counter
-from pathlib import Path
 
-import ase.io
 import numpy as np
-from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
-from ase.io.formats import UnknownFileTypeError
 from jaxtyping import Float, Int
 
+from thermosearch.configuration import read_atoms
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.surfaces.gases import GASES
 from thermosearch.search.surfaces.study import ReservoirEntry, SurfaceStudy
 
 
-def read(path: Path, index: int = 0) -> Atoms:
-    """Read one frame.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
-    try:
-        return ase.io.read(path, index=index)
-    except (OSError, ValueError, KeyError, IndexError, UnknownFileTypeError) as error:
-        raise InputError(f"{path}: frame {index} cannot be read: {error}") from error
-
-
 def elements_of(study: SurfaceStudy) -> Int[np.ndarray, " e"]:
     """Atomic numbers of all elements of the slabs, their other faces included."""
-    slabs = [read(entry.file, entry.index) for entry in study.slabs]
-    slabs += [read(entry.other_face) for entry in study.slabs if entry.other_face is not None]
+    slabs = [read_atoms(entry.file, "slabs", entry.index) for entry in study.slabs]
+    slabs += [
+        read_atoms(entry.other_face, "slabs", 0)
+        for entry in study.slabs
+        if entry.other_face is not None
+    ]
     return np.unique(np.concatenate([atoms.numbers for atoms in slabs]))
 
 
@@ -59,7 +46,7 @@ def composition(elements: Int[np.ndarray, " e"], entry: ReservoirEntry) -> Float
         If it holds an element that no slab does, or its file is not of its element or molecule.
     """
     label = f"reservoirs: {name_of(entry)}"
-    held = Counter() if entry.file is None else Counter(read(entry.file).symbols)
+    held = Counter() if entry.file is None else Counter(read_atoms(entry.file, label, 0).symbols)
     if entry.element is not None:
         if entry.file is not None and set(held) != {entry.element}:
             raise InputError(
