@@ -1,12 +1,15 @@
 """Errors as `thermosearch evaluate` reports them, against numbers worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from thermosearch.configuration import Configuration
 from thermosearch.dataset import Dataset, Frame
-from thermosearch.neural.metrics import errors, parity
+from thermosearch.neural.metrics import errors, parity, predictions
 from thermosearch.potentials.interface import Properties
+from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.units import EV_PER_A3_IN_GPA
 
 KEYS = {
@@ -70,3 +73,19 @@ def test_parity_arrays_lie_side_by_side() -> None:
     np.testing.assert_array_equal(arrays["energy_predicted"], [1.5])
     np.testing.assert_array_equal(arrays["force_predicted"], np.arange(6.0))
     assert arrays["stress_reference"].shape == (0,)
+
+
+def test_a_stress_without_a_volume_is_not_compared() -> None:
+    """Some codes write a stress for a molecule: its energy and forces count all the same."""
+    dimer = frame(2, "", True)
+    places = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.4]])
+    molecule = dimer.configuration._replace(
+        positions=places, cell=np.zeros((3, 3)), pbc=np.zeros(3, bool)
+    )
+    crystal = dimer.configuration._replace(positions=places, cell=5.0 * np.eye(3))
+    frames = [replace(dimer, configuration=each) for each in (molecule, crystal)]
+    data = Dataset(tuple(frames))
+    found = predictions(StillingerWeber(), data)
+    assert [each.stress is None for each in found] == [True, False]
+    assert len(parity(data, found)["stress_reference"]) == 6
+    assert errors(data, found)["n_structures"] == 2

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from thermosearch.dataset import Dataset
+from thermosearch.dataset import Dataset, Frame
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Potential, Properties
 from thermosearch.runtime.errors import InputError
@@ -48,8 +48,8 @@ def predictions(potential: Potential, dataset: Dataset) -> list[Properties]:
             f"{dataset.source}: holds atomic number {unknown[0]}, which the model does not know "
             f"(it knows {', '.join(map(str, known or ()))})"
         )
-    stressed = [k for k, frame in enumerate(dataset) if frame.stress is not None]
-    plain = [k for k, frame in enumerate(dataset) if frame.stress is None]
+    stressed = [k for k, frame in enumerate(dataset) if _has_stress(frame)]
+    plain = [k for k, frame in enumerate(dataset) if not _has_stress(frame)]
     found: dict[int, Properties] = {}
     for positions, wanted in (
         (stressed, ("energy", "forces", "stress")),
@@ -59,6 +59,11 @@ def predictions(potential: Potential, dataset: Dataset) -> list[Properties]:
             chosen = dataset.subset(positions).configurations
             found.update(zip(positions, evaluate(potential, chosen, wanted), strict=True))
     return [found[k] for k in range(len(dataset))]
+
+
+def _has_stress(frame: Frame) -> bool:
+    """Whether a stress can be compared: some codes give one to a molecule, which has no volume."""
+    return frame.stress is not None and bool(np.linalg.det(frame.configuration.cell) != 0.0)
 
 
 def errors(dataset: Dataset, found: Sequence[Properties]) -> dict[str, Any]:
