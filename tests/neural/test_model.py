@@ -223,3 +223,10 @@ def test_config_survives_json_and_names_mistakes() -> None:
         ModelConfig.from_json({"elements": ["Si"], "widht": 3})
     with pytest.raises(ValueError, match="coupling"):
         dataclasses.replace(CONFIG, couplings=((1, 1, 1),))
+
+
+def test_a_repulsion_beyond_the_cutoff_is_refused() -> None:
+    """Two silicon atoms are 2.22 A apart by their covalent radii."""
+    with pytest.raises(ValueError, match=r"reaches to 4.44 A, beyond the cutoff of 4 A"):
+        ModelConfig(elements=("H", "Si"), cutoff=4.0, repulsion=(0.5, 2.0))
+    assert ModelConfig(elements=("Si",), cutoff=4.5, repulsion=(0.5, 2.0)).cutoff == 4.5

@@ -1,7 +1,9 @@
 """Training: flat batches against the interface, packing, references, resume, divergence."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -28,7 +30,8 @@ from thermosearch.neural.training.split import stratified_split
 from thermosearch.neural.training.step import TrainConfig
 from thermosearch.potentials.interface import energy_forces_stress
 from thermosearch.potentials.neighbours_host import host_neighbours
-from thermosearch.runtime.checkpoint import Checkpoint
+from thermosearch.runtime.checkpoint import Checkpoint, CheckpointStore
+from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 
 ELEMENTS = (29, 79)
@@ -361,6 +364,73 @@ def test_divergence_goes_back_with_half_the_rate(
     assert calls == [0, 1, 2, 3, 2, 3, 4, 5]
     assert [state.rate for state in states] == [1.0] * 4 + [0.5] * 5
     assert states[-1].epoch == CONFIG.epochs
+
+
+@pytest.mark.parametrize("stops", [(), (3,), (4,), (1, 5), (2, 3, 4, 6)])
+def test_stopped_around_a_divergence_it_gives_what_the_uninterrupted_gives(
+    prepared: tuple, stops: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fourth pass diverges: stopped before it, after it, and on the way back."""
+    model, examples = prepared
+    honest = loop._one_epoch
+
+    def diverging(state: loop.TrainState, *rest: object) -> tuple[loop.TrainState, float]:
+        after, value = honest(state, *rest)
+        return after, (float("nan") if state.epoch == 3 and state.rate == 1.0 else value)
+
+    monkeypatch.setattr(loop, "_one_epoch", diverging)
+    whole = run_through(model, examples, [], CONFIG)[-1]
+    assert (whole.rate, whole.passes) == (0.5, 8)
+    store = CheckpointStore(tmp_path, Communicator(), logging.getLogger("test"))
+    trainer, state = loop.Trainer(model, examples, [], CONFIG), loop.start(model, CONFIG)
+    while not loop.ended(state, CONFIG):
+        state = trainer.advance(state)
+        store.save(state.passes, *saveable([state]))
+        if state.passes in stops:
+            (state,) = restored([model], CONFIG, store.load_latest())
+            trainer = loop.Trainer(model, examples, [], CONFIG)
+    assert bool(eqx.tree_equal(state._replace(history=()), whole._replace(history=())))
+    # NaN, where the data have no stress, is not equal to itself.
+    np.testing.assert_equal(state.history, whole.history)
+
+
+def test_weights_spoilt_by_the_last_step_are_not_gone_back_to(
+    prepared: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All losses of the epoch before a validation are finite, the weights after it are not."""
+    model, examples = prepared
+    honest = loop._one_epoch
+
+    def spoiling(state: loop.TrainState, *rest: object) -> tuple[loop.TrainState, float]:
+        after, value = honest(state, *rest)
+        if state.epoch == 1 and state.rate == 1.0:
+            parameters, average = (
+                jax.tree.map(lambda leaf: leaf * np.float32(np.nan), tree)
+                for tree in (after.weights.parameters, after.weights.average)
+            )
+            after = after._replace(
+                weights=after.weights._replace(parameters=parameters, average=average)
+            )
+        return after, value
+
+    monkeypatch.setattr(loop, "_one_epoch", spoiling)
+    states = run_through(model, examples, [], CONFIG)
+    assert [state.epoch for state in states] == [0, 1, 0, 1, 2, 3, 4, 5, 6]
+    assert np.isfinite(states[-1].best_score)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(states[-1].best))
+
+
+@pytest.mark.parametrize("missing", ["energy_weight", "force_weight"])
+def test_what_has_no_weight_does_not_keep_a_training_from_its_best(
+    prepared: tuple, missing: str
+) -> None:
+    model, examples = prepared
+    examples = [dataclasses.replace(item, **{missing: 0.0}) for item in examples]
+    state = run_through(model, examples, [], CONFIG.model_copy(update={"epochs": 60}))[-1]
+    error = "force_mae" if missing == "energy_weight" else "energy_mae"
+    assert state.best_score == min(row["score"] for row in state.history)
+    assert min(row[error] for row in state.history) < 0.7 * state.history[0][error]
+    assert not bool(eqx.tree_equal(state.best, loop.start(model, CONFIG).best))
 
 
 def test_patience_stops_and_the_best_is_kept(prepared: tuple) -> None:

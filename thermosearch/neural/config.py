@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from ase.data import atomic_numbers, chemical_symbols
 
+from thermosearch.neural.repulsion import covalent_radius
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -65,7 +67,7 @@ class ModelConfig:
         Of everything between pair vectors and atomic energies.
     repulsion : tuple of float or None
         The Ziegler-Biersack-Littmark repulsion is switched off smoothly between these two
-        multiples of the sum of covalent radii; None leaves it out.
+        multiples of the sum of covalent radii, within the cutoff; None leaves it out.
     """
 
     elements: tuple[str, ...]
@@ -155,9 +157,22 @@ def _problems(config: ModelConfig) -> list[str]:
             found.append(f"coupling {triple} vanishes or exceeds l_max = {config.l_max}")
         elif config.coupling_channels > min(config.radial_counts[l] for l in triple):
             found.append(f"coupling {triple} has too few radial functions for coupling_channels")
-    if config.repulsion is not None and not 0.0 < config.repulsion[0] < config.repulsion[1]:
-        found.append(f"repulsion needs 0 < inner < outer, got {config.repulsion}")
+    if not wrong and config.repulsion is not None:
+        found += _repulsion_problems(config, config.repulsion)
     return found
+
+
+def _repulsion_problems(config: ModelConfig, switch: tuple[float, float]) -> list[str]:
+    inner, outer = switch
+    if not 0.0 < inner < outer:
+        return [f"repulsion needs 0 < inner < outer, got {switch}"]
+    reach = 2.0 * outer * max((covalent_radius(z) for z in config.numbers), default=0.0)
+    if reach > config.cutoff:
+        return [
+            f"repulsion = {switch} reaches to {reach:.2f} A, beyond the cutoff of "
+            f"{config.cutoff:g} A, where it would end in a jump"
+        ]
+    return []
 
 
 def _committee_problems(config: ModelConfig) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from thermosearch.dataset import read_dataset
 from thermosearch.neural import model_file
 from thermosearch.neural.metrics import errors, parity, predictions
 from thermosearch.neural.model import NeuralPotential
@@ -57,15 +56,20 @@ def execute(study: TrainStudy, context: RunContext) -> Results:
     model, states = _trained(study, prepared, context)
     if model is None:
         return Results("train", "stopped", arrays=_learning(states))
-    splits = {"train": prepared.train_data, "validation": prepared.held_out_data}
+    path = context.folder.file(MODEL_NAME)
+    if context.communicator.rank == 0:
+        # Whatever judging it stumbles upon must not cost the training.
+        model_file.save(path, model, _about(study, prepared, states, {}))
+    splits = {
+        "train": prepared.train_data,
+        "validation": prepared.held_out_data,
+        **prepared.test_data,
+    }
     found = {
         "train": predicted(model, prepared.train, study.training),
         "validation": predicted(model, prepared.held_out, study.training),
     }
-    for path in study.test:
-        name = f"test_{path.stem}"
-        splits[name] = read_dataset(path, duplicates=True)
-        found[name] = predictions(model, splits[name])
+    found |= {name: predictions(model, data) for name, data in prepared.test_data.items()}
     found = {name: got for name, got in found.items() if got}
     judged = {name: errors(splits[name], got) for name, got in found.items()}
     arrays = _learning(states)
@@ -75,7 +79,7 @@ def execute(study: TrainStudy, context: RunContext) -> Results:
     if context.communicator.rank == 0:
         kept = {k: v for k, v in arrays.items() if k.startswith("parity/") and "/train/" not in k}
         about = _about(study, prepared, states, judged)
-        model_file.save(context.folder.file(MODEL_NAME), model, about, kept)
+        model_file.save(path, model, about, kept)
         context.folder.write("errors.json", json.dumps(judged, indent=1) + "\n")
     return Results("train", "finished", _quantities(judged), arrays=arrays)
 
@@ -112,8 +116,8 @@ def _trained(
             _show(states, bar)
             stopping = context.stop() and not over
             if stopping or over or context.checkpoint_due():
-                done = sum(state.epoch for state in states)
-                context.checkpoints.save(done, *saveable(states))
+                passes = sum(state.passes for state in states)
+                context.checkpoints.save(passes, *saveable(states))
             if stopping:
                 return None, states
     models = [trained(part, state) for part, state in zip(parts, states, strict=True)]
@@ -125,10 +129,9 @@ def _show(states: Sequence[TrainState], bar: tqdm) -> None:
     bar.update(sum(state.epoch for state in states) - bar.n)
     latest = [state.history[-1] for state in states if state.history]
     if latest:
-        last = latest[-1]
-        bar.set_postfix_str(
-            f"{1e3 * last['energy_mae']:.2f} meV/atom, {last['force_mae']:.4f} eV/A"
-        )
+        energy, force = latest[-1]["energy_mae"], latest[-1]["force_mae"]
+        shown = ((energy, f"{1e3 * energy:.2f} meV/atom"), (force, f"{force:.4f} eV/A"))
+        bar.set_postfix_str(", ".join(text for error, text in shown if not np.isnan(error)))
 
 
 def _tell_of_retreat(before: TrainState, after: TrainState, context: RunContext) -> None:

@@ -1,9 +1,11 @@
 """The study file of a training: what the user writes, checked."""
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from ase.data import atomic_numbers
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -18,8 +20,8 @@ from thermosearch.potentials.section import ModelName
 from thermosearch.runtime.study import InputFile, RunSection, StrictModel
 
 
-class DataSection(StrictModel):
-    """One file of reference calculations, `[[data]]`.
+class DataFile(StrictModel):
+    """A file of reference calculations and how it is read.
 
     Attributes
     ----------
@@ -29,17 +31,37 @@ class DataSection(StrictModel):
         Symbols of the types of an MLIP file.
     length_unit, energy_unit : str
         As for `read_dataset`.
+    """
+
+    file: InputFile
+    elements: tuple[str, ...] | None = None
+    length_unit: str | None = None
+    energy_unit: str | None = None
+
+    @property
+    def conventions(self) -> dict[str, Any]:
+        """What `read_dataset` must be told of the file."""
+        return self.model_dump(include={"elements", "length_unit", "energy_unit"})
+
+
+class DataSection(DataFile):
+    """A file to train on, `[[data]]`: the keys of `DataFile`, and these.
+
+    Attributes
+    ----------
     level : str
         Name of the level of theory. Each level gets element energies of its own; those of the
         first file's level are the model's zero.
     energy_weight, forces_weight, stress_weight : float
-        Weights of its frames in the loss.
+        Weights of its frames in the loss. A frame without an energy, or without forces, is bad
+        unless their weight is 0.
     every : int
         Use only one of every so many sound frames.
     group_weights : table of float
         Factors on all weights of the frames of a group; groups not named have 1.
     soft_energy : float or None
-        A frame e eV/atom above the lowest of its file counts 1 / (1 + (e / soft_energy)^2).
+        A frame e eV/atom above the lowest of its file counts 1 / (1 + (e / soft_energy)^2);
+        energies of the elements are taken off before frames of other compositions are compared.
     soft_force : float or None
         Its forces count in addition 1 / (1 + (largest force / soft_force)^2).
     bad : {"skip", "refuse"}
@@ -48,10 +70,6 @@ class DataSection(StrictModel):
         A larger force component (eV/A) marks a bad frame.
     """
 
-    file: InputFile
-    elements: tuple[str, ...] | None = None
-    length_unit: str | None = None
-    energy_unit: str | None = None
     level: str = ""
     energy_weight: NonNegativeFloat = 1.0
     forces_weight: NonNegativeFloat = 1.0
@@ -133,6 +151,11 @@ class ValidationSection(StrictModel):
     seed: int = Field(default=0, ge=0)
 
 
+def _as_table(value: Any) -> Any:
+    """Table of a file that needs no more than its name."""
+    return {"file": value} if isinstance(value, str | Path) else value
+
+
 class TrainStudy(StrictModel):
     """A training study.
 
@@ -145,7 +168,7 @@ class TrainStudy(StrictModel):
         Of the model file, as its data demand.
     data : list of DataSection
         At least one file.
-    test : list of file
+    test : list of file or DataFile
         Files the finished model is judged on; not seen in training.
     start : str or None
         Model (a file or a shipped name) to go on from: its weights, scales and element energies
@@ -157,9 +180,21 @@ class TrainStudy(StrictModel):
     name: str = "model"
     licence: str = ""
     data: tuple[DataSection, ...] = Field(min_length=1)
-    test: tuple[InputFile, ...] = ()
+    test: tuple[Annotated[DataFile, BeforeValidator(_as_table)], ...] = ()
     start: ModelName | None = None
     model: ModelSection = ModelSection()
     validation: ValidationSection = ValidationSection()
     training: TrainConfig = TrainConfig()
     run: RunSection = RunSection()
+
+    @field_validator("test")
+    @classmethod
+    def _told_apart(cls, files: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
+        names = [each.file.stem for each in files]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"{names.count(name)} files are named {name!r}, by which errors are reported: "
+                    "rename all but one"
+                )
+        return files

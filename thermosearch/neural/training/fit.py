@@ -33,6 +33,14 @@ from thermosearch.runtime.errors import InputError
 _predict = eqx.filter_jit(predict)
 
 
+class Validated(NamedTuple):
+    """Where a training goes back to when it diverges: its last validation, or its start."""
+
+    weights: Weights
+    epoch: int = 0
+    steps: int = 0
+
+
 class TrainState(NamedTuple):
     """All that a training is at the end of an epoch; its arrays are its checkpoint.
 
@@ -42,8 +50,14 @@ class TrainState(NamedTuple):
         As they are.
     best : NeuralPotential
         Averaged parameters of the best validation.
+    good : Validated
+        What it goes back to.
     epoch, steps : int
         Done so far.
+    passes : int
+        Epochs gone through, those that diverged and were taken back included: it only grows.
+    retries : int
+        Divergences since `good`.
     best_score : float
         Validation score of `best`.
     stale : int
@@ -56,8 +70,11 @@ class TrainState(NamedTuple):
 
     weights: Weights
     best: NeuralPotential
+    good: Validated
     epoch: int = 0
     steps: int = 0
+    passes: int = 0
+    retries: int = 0
     best_score: float = float("inf")
     stale: int = 0
     rate: float = 1.0
@@ -69,7 +86,8 @@ def start(model: NeuralPotential, config: TrainConfig) -> TrainState:
     parameters, _ = partition(model)
     # Only the steps of the schedule depend on how many there will be.
     optimiser = make_optimiser(config, steps=1).init(parameters)
-    return TrainState(Weights(parameters, parameters, optimiser), best=parameters)
+    weights = Weights(parameters, parameters, optimiser)
+    return TrainState(weights, best=parameters, good=Validated(weights))
 
 
 def ended(state: TrainState, config: TrainConfig) -> bool:
@@ -116,33 +134,24 @@ class Trainer:
         self._take_step = make_step(seedless, config.epochs * batches, _per_batch(train, batches))
         self._check = validator(held_out or train, config)
         self._shuffled = _Shuffled(train, shapes, config, model.config)
-        self._last_good: TrainState | None = None
-        self._retries = 0
 
     def advance(self, state: TrainState) -> TrainState:
-        """State an epoch later; or, where the loss became NaN, the last good one at half the rate.
+        """State an epoch later; or, where loss or errors are not finite, back at half the rate.
 
         Raises
         ------
         InputError
-            The loss became NaN again and again.
+            They were not finite again and again.
         """
         config, frozen = self._config, self._frozen
-        last_good = self._last_good = self._last_good or state
         batches = self._shuffled.epoch(state.epoch)
-        state, value = _one_epoch(state, frozen, batches, config, self._take_step)
-        if not np.isfinite(value):
-            self._retries += 1
-            if self._retries > config.retries:
-                raise InputError(
-                    f"training diverged {self._retries} times, last in epoch {state.epoch}: lower "
-                    f"learning_rate (now {config.learning_rate * state.rate:g})"
-                )
-            return last_good._replace(rate=last_good.rate * 0.5**self._retries)
-        if state.epoch % config.validate_every == 0 or state.epoch == config.epochs:
-            state = _validated(state, frozen, self._check, value, config)
-            self._last_good, self._retries = state, 0
-        return state
+        after, value = _one_epoch(state, frozen, batches, config, self._take_step)
+        sound = np.isfinite(value)
+        if sound and (after.epoch % config.validate_every == 0 or after.epoch == config.epochs):
+            after = _validated(after, frozen, self._check, value, config)
+            # The last step of an epoch may spoil the weights when all its losses are finite.
+            sound = np.isfinite(after.history[-1]["score"])
+        return (after if sound else _taken_back(state, config))._replace(passes=state.passes + 1)
 
 
 class _Shuffled:
@@ -198,6 +207,24 @@ def _one_epoch(
     return state._replace(weights=weights, epoch=state.epoch + 1, steps=steps), mean
 
 
+def _taken_back(state: TrainState, config: TrainConfig) -> TrainState:
+    """State the training goes on from when the epoch after `state` diverged."""
+    good, retries = state.good, state.retries + 1
+    if retries > config.retries:
+        raise InputError(
+            f"training diverged {retries} times, last in epoch {state.epoch + 1}: lower "
+            f"learning_rate (now {config.learning_rate * state.rate:g})"
+        )
+    # Best, score and history change in validations alone, so they are those of `good` still.
+    return state._replace(
+        weights=good.weights,
+        epoch=good.epoch,
+        steps=good.steps,
+        retries=retries,
+        rate=0.5 * state.rate,
+    )
+
+
 def _validated(
     state: TrainState,
     frozen: NeuralPotential,
@@ -206,12 +233,15 @@ def _validated(
     config: TrainConfig,
 ) -> TrainState:
     errors = check(eqx.combine(state.weights.average, frozen))
-    score = (
-        errors["energy_mae"] / config.loss.energy_scale
-        + errors["force_mae"] / config.loss.force_scale
+    terms = (
+        errors["energy_mae"] / config.loss.energy_scale,
+        errors["force_mae"] / config.loss.force_scale,
     )
+    # What is not trained on (no labels, or of no weight) has no error.
+    score = sum(term for term in terms if not np.isnan(term))
     entry = {"epoch": state.epoch, "loss_train": value, "score": score, **errors}
-    state = state._replace(history=(*state.history, entry))
+    good = Validated(state.weights, state.epoch, state.steps)
+    state = state._replace(history=(*state.history, entry), good=good, retries=0)
     if not score < state.best_score:
         return state._replace(stale=state.stale + 1)
     return state._replace(best=state.weights.average, best_score=score, stale=0)
@@ -223,7 +253,8 @@ def validator(
     """Make a function that gives the mean absolute errors of a model's mean on these data.
 
     Frames count by their weights, as in the loss. The function returns `energy_mae` (eV/atom),
-    `force_mae` (eV/A) and `stress_mae` (eV/A^3; NaN without stresses).
+    `force_mae` (eV/A) and `stress_mae` (eV/A^3): NaN where no frame has the label with a weight,
+    infinite where the model's predictions are not finite.
     """
     shapes = buckets(examples, config.batch_atoms, config.buckets)
     packed: list[Batch] = []
@@ -243,12 +274,15 @@ def validator(
                 weights = np.broadcast_to(weight, deviation.shape).astype(np.float64)
                 total, norm = sums[name]
                 sums[name] = (total + np.sum(weights * np.abs(deviation)), norm + weights.sum())
-        return {
-            f"{name}_mae": float(total / norm) if norm > 0 else float("nan")
-            for name, (total, norm) in sums.items()
-        }
+        return {f"{name}_mae": _mean(total, norm) for name, (total, norm) in sums.items()}
 
     return errors
+
+
+def _mean(total: float, norm: float) -> float:
+    if norm == 0.0:
+        return float("nan")
+    return float(total / norm) if np.isfinite(total) else float("inf")
 
 
 def predicted(

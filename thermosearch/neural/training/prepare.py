@@ -10,17 +10,24 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Float
 
+from thermosearch.configuration import validate
 from thermosearch.dataset import Dataset, Frame, read_dataset
 from thermosearch.neural.model import NeuralPotential, with_config
 from thermosearch.neural.parts import parts
 from thermosearch.neural.study import DataSection, ModelSection, TrainStudy
 from thermosearch.neural.training.batches import Example, example
+from thermosearch.neural.training.loss import LossConfig
 from thermosearch.neural.training.moments import with_moments
-from thermosearch.neural.training.references import normalised, reference_energies
+from thermosearch.neural.training.references import (
+    excess_energies,
+    normalised,
+    reference_energies,
+)
 from thermosearch.neural.training.split import stratified_split
 from thermosearch.potentials.neighbours_host import host_neighbours
 from thermosearch.potentials.registry import load_potential
 from thermosearch.runtime.errors import InputError
+from thermosearch.runtime.mistakes import nearest
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Prepared:
     train, held_out : tuple of Example
     train_data, held_out_data : Dataset
         The frames of the examples, energies on the model's zero.
+    test_data : dict of str to Dataset
+        What the finished model is judged on, by the name of the split.
     notes : tuple of dict
         One for each file: name, frames used, held out and left out.
     """
@@ -43,6 +52,7 @@ class Prepared:
     held_out: tuple[Example, ...]
     train_data: Dataset
     held_out_data: Dataset
+    test_data: dict[str, Dataset]
     notes: tuple[dict, ...]
 
 
@@ -52,16 +62,22 @@ def prepare(study: TrainStudy) -> Prepared:
     Raises
     ------
     InputError
-        Unreadable or empty data; data with elements the model is told not to have.
+        Unreadable or empty data, also those of a test; data with elements the model is told not
+        to have; weights that leave nothing to learn from.
     """
     files = [_read(section) for section in study.data]
     models = _initial(study, files) if study.start is None else _continued(study, files)
     model = models[0]
     elements, precision = model.elements, study.run.precision
+    tests = _tests(study, model.config.elements)
     levels = [section.level for section in study.data]
     references = {
         level: reference_energies(_joined(files, levels, level), elements) for level in levels
     }
+    excesses = [
+        excess_energies(data, elements, references[level])
+        for level, data in zip(levels, files, strict=True)
+    ]
     if study.start is None:
         zero = jnp.asarray(references[levels[0]], jnp.float64)
         models = [eqx.tree_at(lambda m: m.references, each, zero) for each in models]
@@ -70,14 +86,13 @@ def prepare(study: TrainStudy) -> Prepared:
 
     sides: dict[str, list] = {"train": [], "held": [], "train_data": [], "held_data": []}
     notes = []
-    for section, data in zip(study.data, files, strict=True):
+    for section, data, excess in zip(study.data, files, excesses, strict=True):
         kept, held = stratified_split(data, study.validation.fraction, study.validation.seed)
-        floor = min(frame.energy / len(frame) for frame in data if frame.energy is not None)
         offset = zero - references[section.level]
         for name, positions in (("train", kept), ("held", held)):
-            for frame in (data[k] for k in positions):
-                weights = frame_weights(section, frame, floor)
-                shifted = _shifted(frame, elements, offset)
+            for k in positions:
+                weights = frame_weights(section, data[k], float(excess[k]))
+                shifted = _shifted(data[k], elements, offset)
                 sides[f"{name}_data"].append(shifted)
                 sides[name].append(
                     example(
@@ -90,6 +105,8 @@ def prepare(study: TrainStudy) -> Prepared:
         notes.append({"file": section.file.name, "level": section.level, **counts})
     if not sides["train"]:
         raise InputError("the data hold no frame to train on")
+    for name, use in (("train", "to train on"), ("held", "held out")):
+        _refuse_nothing_to_learn(sides[name], study.training.loss, use)
     if study.start is None:
         models = [normalised(each, sides["train"]) for each in models]
     return Prepared(
@@ -98,6 +115,7 @@ def prepare(study: TrainStudy) -> Prepared:
         held_out=with_moments(sides["held"], model),
         train_data=Dataset(tuple(sides["train_data"]), "train"),
         held_out_data=Dataset(tuple(sides["held_data"]), "validation"),
+        test_data=tests,
         notes=tuple(notes),
     )
 
@@ -106,7 +124,10 @@ def _initial(study: TrainStudy, files: Sequence[Dataset]) -> Sequence[NeuralPote
     """Random weights, no scales, no element energies; a model for each descriptor."""
     elements = _elements(study.model.elements, files)
     symbols = tuple(chemical_symbols[z] for z in elements)
-    config = study.model.config(symbols, _cutoff(study.model, files), study.run.precision)
+    try:
+        config = study.model.config(symbols, _cutoff(study.model, files), study.run.precision)
+    except ValueError as error:
+        raise InputError(f"model: {error}") from error
     sets = config.descriptors
     share = replace(config, members=config.members // sets, descriptors=1)
     keys = [jax.random.key(study.run.seed + number) for number in range(sets)]
@@ -131,28 +152,31 @@ def _continued(study: TrainStudy, files: Sequence[Dataset]) -> Sequence[NeuralPo
             )
     _elements(model.config.elements, files)
     if "repulsion" in study.model.model_fields_set:
-        model = with_config(model, replace(model.config, repulsion=study.model.repulsion))
+        try:
+            config = replace(model.config, repulsion=study.model.repulsion)
+        except ValueError as error:
+            raise InputError(f"model: {error}") from error
+        model = with_config(model, config)
     return parts(model)
 
 
-def frame_weights(section: DataSection, frame: Frame, floor: float) -> tuple[float, float, float]:
+def frame_weights(section: DataSection, frame: Frame, excess: float) -> tuple[float, float, float]:
     """Weights of energy, forces and stress of a frame.
 
     Parameters
     ----------
     section : DataSection
         With `soft_energy` e0 and `soft_force` f0 the weights carry 1 / (1 + (e/e0)^2), e the
-        energy per atom above `floor`, and those of the forces 1 / (1 + (f/f0)^2), f the largest
-        force, in addition: violent frames teach what is steep, not to the last meV.
+        excess energy, and those of the forces 1 / (1 + (f/f0)^2), f the largest force, in
+        addition: violent frames teach what is steep, not to the last meV.
     frame : Frame
-    floor : float
-        Lowest energy per atom of the file, eV.
+    excess : float
+        Of its energy per atom over the file's lowest frame, eV (see `excess_energies`).
     """
     factor = section.group_weights.get(frame.group, 1.0)
     weight = force = 1.0
     if section.soft_energy is not None and frame.energy is not None:
-        above = frame.energy / len(frame) - floor
-        weight = 1.0 / (1.0 + (above / section.soft_energy) ** 2)
+        weight = 1.0 / (1.0 + (excess / section.soft_energy) ** 2)
     if section.soft_force is not None and frame.forces is not None:
         largest = float(np.linalg.norm(frame.forces, axis=1).max())
         force = 1.0 / (1.0 + (largest / section.soft_force) ** 2)
@@ -192,16 +216,45 @@ def _nearest(frame: Frame, reach: float) -> Float[np.ndarray, " n"]:
 
 
 def _read(section: DataSection) -> Dataset:
+    weights = {"energy": section.energy_weight, "forces": section.forces_weight}
     dataset = read_dataset(
         section.file,
-        elements=section.elements,
-        length_unit=section.length_unit,
-        energy_unit=section.energy_unit,
+        **section.conventions,
+        require=tuple(label for label, weight in weights.items() if weight > 0.0),
         bad=section.bad,
         max_force=section.max_force,
     )
+    for name in section.group_weights:
+        if name not in dataset.groups:
+            there = sorted(set(dataset.groups) - {""})
+            hint = nearest(name, there) or f"; its groups: {', '.join(there) or 'none'}"
+            raise InputError(f"{section.file}: group_weights: no frame is of {name!r}{hint}")
     chosen = dataset.subset(range(0, len(dataset), section.every))
     return replace(chosen, skipped=dataset.skipped)
+
+
+def _tests(study: TrainStudy, symbols: Sequence[str]) -> dict[str, Dataset]:
+    """Read what the model will be judged on, while a mistake in it costs nothing yet."""
+    found = {}
+    for each in study.test:
+        data = read_dataset(each.file, **each.conventions, require=("energy",), duplicates=True)
+        for frame in data:
+            label = f"{each.file}: frame {frame.index}"
+            # As `evaluate` will.
+            validate(frame.configuration, closest=0.1, label=label)
+        found[f"test_{each.file.stem}"] = data
+    _elements(symbols, tuple(found.values()))
+    return found
+
+
+def _refuse_nothing_to_learn(items: Sequence[Example], loss: LossConfig, use: str) -> None:
+    energies = any(item.energy_weight > 0.0 for item in items)
+    forces = loss.forces > 0.0 and any(item.force_weight > 0.0 for item in items)
+    if items and not (energies or forces):
+        raise InputError(
+            f"the frames {use} have neither energies nor forces of any weight: raise energy_weight "
+            "or forces_weight of [[data]], or training.loss.forces"
+        )
 
 
 def _elements(symbols: Sequence[str] | None, files: Sequence[Dataset]) -> tuple[int, ...]:
