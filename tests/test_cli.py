@@ -179,6 +179,29 @@ def test_evaluate_with_missing_data_is_one_line(capsys: pytest.CaptureFixture[st
     assert "nowhere.xyz" in line
 
 
+def test_evaluate_is_told_elements_and_units(capsys: pytest.CaptureFixture[str]) -> None:
+    atoms = "".join(f"atom {x} 0 0 Si 0 0 0 0 0\n" for x in (0.0, 2.4))
+    Path("input.data").write_text(f"begin\n{atoms}energy -2.0\nend\n")
+    ase.io.write("same.extxyz", [_dimer()])
+    command = ["evaluate", "--model", "silicon", "--json", "errors.json", "--data"]
+    units = ["--length-unit", "A", "--energy-unit", "eV", "--elements", "Si"]
+    found = []
+    for arguments in (["input.data", *units], ["same.extxyz"]):
+        assert cli.main([*command, *arguments]) == 0
+        found.append(json.loads(Path("errors.json").read_text())["energy_mae_meV_per_atom"])
+    assert found[0] == pytest.approx(found[1])
+    capsys.readouterr()
+    line = refused(capsys, *command, "input.data", "--energy-unit", "erg")
+    assert "energy_unit = 'erg'" in line
+
+
+def _dimer() -> ase.Atoms:
+    """Two atoms of silicon as of a calculation of no forces."""
+    atoms = ase.Atoms("Si2", [[0.0, 0.0, 0.0], [2.4, 0.0, 0.0]])
+    atoms.calc = SinglePointCalculator(atoms, energy=-2.0, forces=np.zeros((2, 3)))
+    return atoms
+
+
 def test_report_of_a_folder_without_a_run_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     assert "empty" in refused(capsys, "report", "empty")

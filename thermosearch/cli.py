@@ -116,7 +116,9 @@ def _new(options: argparse.Namespace, ranks: Communicator) -> int:
 
 def _evaluate(options: argparse.Namespace, ranks: Communicator) -> int:
     evaluate_file = load("thermosearch.neural.evaluate_file:evaluate_file")
-    text = json.dumps(ranks.on_root(lambda: evaluate_file(options.model, options.data)), indent=1)
+    conventions = {key: getattr(options, key) for key in ("elements", "length_unit", "energy_unit")}
+    found = ranks.on_root(lambda: evaluate_file(options.model, options.data, **conventions))
+    text = json.dumps(found, indent=1)
     if options.json is None:
         _say(text, ranks)
     else:
@@ -164,6 +166,9 @@ def _parser() -> argparse.ArgumentParser:
     each = commands.add_parser("evaluate", help="errors of a model on reference data")
     each.add_argument("--model", required=True, help="model file or shipped name")
     each.add_argument("--data", required=True, type=Path, help="extxyz, ase db, npz, RuNNer, cfg")
+    each.add_argument("--elements", nargs="+", metavar="SYMBOL", help="types of an MLIP file")
+    each.add_argument("--length-unit", metavar="UNIT", help="of the data: A or bohr")
+    each.add_argument("--energy-unit", metavar="UNIT", help="eV, hartree, kcal/mol or kJ/mol")
     each.add_argument("--json", type=Path, metavar="OUT", help="write there, not on the screen")
     each.set_defaults(command=_evaluate)
 
