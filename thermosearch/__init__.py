@@ -13,8 +13,11 @@ claim_threads()
 # every array states its own dtype. By the environment, so that `thermosearch --help` need not
 # pay a second for importing JAX; by the config where JAX is there already.
 os.environ["JAX_ENABLE_X64"] = "true"
+# Products of float32 matrices keep all their digits: a GPU would round the factors to ten bits.
+os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 if "jax" in sys.modules:
     sys.modules["jax"].config.update("jax_enable_x64", True)
+    sys.modules["jax"].config.update("jax_default_matmul_precision", "highest")
 
 # XLA reports an error for every compilation it reads from a cache on processors for which LLVM
 # has tuning preferences ("+prefer-no-gather is not supported"): a false alarm, because our cache

@@ -158,4 +158,10 @@ def test_fixed_atoms_stay_and_broken_lanes_are_isolated(
 def test_wrong_input_is_named(silicon: StillingerWeber, crystal: Configuration) -> None:
     with pytest.raises(InputError, match="masses"):
         next(molecular_dynamics(silicon, [crystal], steps=1, masses=[np.zeros(8)]))
+    # One row would be given to every atom.
+    with pytest.raises(InputError, match=r"velocities\[0\]: shape \(1, 3\), not \(8, 3\)"):
+        next(molecular_dynamics(silicon, [crystal], steps=1, velocities=[np.ones((1, 3))]))
+    with pytest.raises(InputError, match="velocities: 1 arrays for 2 configurations"):
+        next(molecular_dynamics(silicon, [crystal] * 2, steps=1, velocities=[np.ones((8, 3))]))
     assert jax.config.jax_enable_x64
+    assert jax.config.jax_default_matmul_precision == "highest"

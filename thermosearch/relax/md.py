@@ -111,6 +111,8 @@ def molecular_dynamics(
     """
     fs, boltzmann = _unit_of_time(potential), _boltzmann(potential)
     masks = mobile_masks(mobile, configurations)
+    if velocities is not None:
+        _refuse_misfits(velocities, configurations)
     thermal = boltzmann * temperature
     launch = _Launch(potential, seed, thermal, friction is None, skin, lists, capacity)
     lanes = [
@@ -367,6 +369,20 @@ def _grown(lane: _Lane, larger: ListPlan | None) -> _Lane:
         return lane._replace(state=state._replace(broken=np.asarray(True)))
     verlet = jax.tree.map(np.asarray, no_list(state.configuration, larger.capacity))
     return lane._replace(state=state._replace(verlet=verlet), plan=larger)
+
+
+def _refuse_misfits(
+    velocities: Sequence[Float[Array, "_ 3"]], configurations: Sequence[Configuration]
+) -> None:
+    if len(velocities) != len(configurations):
+        raise InputError(
+            f"velocities: {len(velocities)} arrays for {len(configurations)} configurations: give "
+            "one each"
+        )
+    for k, (given, configuration) in enumerate(zip(velocities, configurations, strict=True)):
+        wanted = np.shape(configuration.positions)
+        if np.shape(given) != wanted:
+            raise InputError(f"velocities[{k}]: shape {np.shape(given)}, not {wanted}")
 
 
 def _masses(
