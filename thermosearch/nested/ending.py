@@ -15,6 +15,8 @@ IDLE_ITERATIONS = 50
 """So many iterations without one accepted proposal are the end, whatever the step sizes."""
 PASSED = 1e-4
 """A temperature is passed once the walkers alive hold less than this share of its Z."""
+REACHED = 0.5
+"""It is reached once they hold less than this."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Criteria:
         How many.
     spread : float or None
         Committee's, energy an atom: the mean over the points culled in an iteration, once
-        `highest_kt` is passed.
+        `highest_kt` is reached.
     highest_kt : float
         Highest temperature asked for.
     """
@@ -121,7 +123,7 @@ def ended(
     """
     # Not the contour's dH / d ln X: in a dilute gas, all of one energy, that looks cold.
     remaining = _remaining(criteria.watched, gauge, state, volume_power)
-    _, passed, below_highest = remaining < np.log(PASSED)
+    passed, counts = remaining[1] < np.log(PASSED), remaining[2] < np.log(REACHED)
     reasons = {
         f"the iterations asked for ({criteria.iterations})": criteria.iterations is not None
         and state.iteration >= criteria.iterations,
@@ -131,7 +133,7 @@ def ended(
         f"remaining evidence {criteria.remaining_evidence}": criteria.remaining_evidence is not None
         and remaining[0] < np.log(criteria.remaining_evidence),
         f"a committee spread above {criteria.spread}": criteria.spread is not None
-        and below_highest
+        and counts
         and float(np.mean(spread)) > criteria.spread,
         f"a plateau: all walkers share the value {state.value[0]}": gauge.log_mass
         < gauge.level_since - PLATEAU_FOLDS,

@@ -217,7 +217,7 @@ class StopSection(StrictModel):
         How many.
     spread : float or None
         Committee's, eV an atom: its mean over the points culled in an iteration, once the
-        highest temperature of the analysis is passed.
+        walkers alive hold less than half of Z at the highest temperature of the analysis.
     """
 
     remaining_evidence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 1e-4
