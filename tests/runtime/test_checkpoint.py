@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from thermosearch.runtime import files
-from thermosearch.runtime.checkpoint import CheckpointStore, read_checkpoint
+from thermosearch.runtime.checkpoint import SCHEMA, CheckpointStore, read_checkpoint
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 
@@ -91,7 +91,7 @@ def test_all_damaged_is_an_error_and_not_a_fresh_start(store: CheckpointStore) -
 def test_another_schema_is_named(store: CheckpointStore) -> None:
     store.save(1, {"x": np.zeros(3)}, {})
     path = newest(store)
-    path.write_bytes(path.read_bytes().replace(b"checkpoint 1 ", b"checkpoint 9 ", 1))
+    path.write_bytes(path.read_bytes().replace(b"checkpoint %d " % SCHEMA, b"checkpoint 9 ", 1))
     with pytest.raises(InputError, match="schema 9"):
         read_checkpoint(path)
 
