@@ -12,10 +12,11 @@ from jaxtyping import Float
 from thermosearch.configuration import Array, Configuration
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Committee, CommitteeMember, Neighbours
+from thermosearch.potentials.members import members_of
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.search.evaluate import Relaxation
 from thermosearch.search.founder import FROZEN, RELAXED, Founder
-from thermosearch.search.members import RelaxedSlab, members_of, relax_with
+from thermosearch.search.members import RelaxedSlab, relax_with
 from thermosearch.search.observables import SlabReference, spread, surface_energy, top_dimers
 from thermosearch.search.problem import Problem
 from thermosearch.search.quantities import (

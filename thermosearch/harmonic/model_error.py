@@ -6,19 +6,17 @@ the sample, <U_m - U>: the Gibbs-Bogoliubov inequality from either side.
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from thermosearch.configuration import Configuration
 from thermosearch.harmonic.averages import pressures
 from thermosearch.harmonic.cell import drift, pull
 from thermosearch.harmonic.evaluation import Request, evaluate_requests
 from thermosearch.harmonic.point import PointProblem
 from thermosearch.harmonic.regression import Sample
 from thermosearch.harmonic.variational import State, refitted
-from thermosearch.potentials.interface import Committee, CommitteeMember, Potential
-from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.potentials.interface import Committee, Potential
+from thermosearch.potentials.members import members_of
 from thermosearch.runtime.communicator import Communicator
 
 
@@ -77,13 +75,6 @@ def model_spread(
         np.array(strains) - np.mean(strains),
         len(members) * count,
     )
-
-
-def members_of(potential: Committee, example: Configuration) -> list[CommitteeMember]:
-    """Each member as a potential of its own."""
-    neighbours = host_neighbours(example, potential.cutoff)
-    count = jax.eval_shape(potential.member_energies, example, neighbours).shape[0]
-    return [CommitteeMember(potential, np.asarray(index, np.int32)) for index in range(count)]
 
 
 def _strain(problem: PointProblem, state: State, sample: Sample) -> float:

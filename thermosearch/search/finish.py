@@ -6,12 +6,13 @@ import numpy as np
 from jaxtyping import Int
 
 from thermosearch.potentials.interface import Potential
+from thermosearch.potentials.members import members_of
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.archive import Archive, Minimum
 from thermosearch.search.campaign import Relax, relax_all
 from thermosearch.search.evaluate import Evaluated, Relaxation, count_reasons
-from thermosearch.search.members import RelaxedSlab, members_of, relax_with
+from thermosearch.search.members import RelaxedSlab, relax_with
 from thermosearch.search.problem import Problem
 from thermosearch.search.proposal import Proposal
 from thermosearch.search.seed import SeedSearch

@@ -2,14 +2,12 @@
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from thermosearch.configuration import Configuration
 from thermosearch.potentials.evaluate import evaluate
-from thermosearch.potentials.interface import Committee, CommitteeMember, Potential
-from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.potentials.interface import Potential
 from thermosearch.relax.minimise import minimise
 from thermosearch.search.evaluate import Relaxation
 from thermosearch.search.founder import Founder
@@ -39,15 +37,6 @@ class RelaxedSlab(NamedTuple):
     positions: Float[np.ndarray, "n 3"]
     calls: int
     converged: bool
-
-
-def members_of(potential: Potential, example: Configuration) -> list[CommitteeMember]:
-    """Return each member as a potential of its own; none for a potential that is no committee."""
-    if not isinstance(potential, Committee):
-        return []
-    neighbours = host_neighbours(example, potential.cutoff)
-    count = jax.eval_shape(potential.member_energies, example, neighbours).shape[0]
-    return [CommitteeMember(potential, np.asarray(index, np.int32)) for index in range(count)]
 
 
 def relax_with(

@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, Int
 from thermosearch.configuration import Configuration, from_ase, read_atoms
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Potential
+from thermosearch.potentials.members import members_of
 from thermosearch.relax.minimise import minimise
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Results
-from thermosearch.search.members import members_of
 from thermosearch.search.surfaces.balance import is_mobile, vibrating
 from thermosearch.search.surfaces.errors import gamma_covariance
 from thermosearch.search.surfaces.gamma import (
