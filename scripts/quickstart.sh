@@ -17,9 +17,9 @@ while [ -e "runs/quickstart_$number" ]; do number=$((number + 1)); done
 folder="runs/quickstart_$number"
 $thermosearch search $surface --output "$folder/silicon_001"
 
-# Sampling stops after five minutes, where a machine is too slow for it, and can be taken up again.
+# Sampling stops after seven minutes, where a machine is too slow for it, and can be taken up again.
 code=0
-$thermosearch nested $phases --output "$folder/silicon_phases" --walltime 300 || code=$?
+$thermosearch nested $phases --output "$folder/silicon_phases" --walltime 420 || code=$?
 if [ $code -eq 75 ]; then
     echo "go on with: $thermosearch nested $phases --output $folder/silicon_phases --resume"
 elif [ $code -ne 0 ]; then
