@@ -75,7 +75,7 @@ ENGINES: Mapping[str, Engine] = {
         "thermosearch.search.surfaces.study:SurfaceStudy",
         "thermosearch.search.surfaces.execute:execute",
         "thermosearch.search.surfaces",
-        "thermosearch.search.surfaces.execute:check",
+        "thermosearch.search.surfaces.prepare:prepare",
     ),
     "harmonic": Engine(
         "thermosearch.harmonic.study:HarmonicStudy",

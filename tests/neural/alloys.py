@@ -37,7 +37,9 @@ def labelled(atoms: Atoms, index: int, group: str = "") -> Frame:
     )
 
 
-def model_of(precision: str, members: int = 2) -> NeuralPotential:
+def model_of(
+    precision: str, members: int = 2, angular_smoothness: float | None = 4.0
+) -> NeuralPotential:
     config = ModelConfig(
         elements=("Cu", "Au"),
         cutoff=CUTOFF,
@@ -45,7 +47,7 @@ def model_of(precision: str, members: int = 2) -> NeuralPotential:
         l_max=1,
         channels=2,
         radial=(3, 2),
-        angular_smoothness=4.0,
+        angular_smoothness=angular_smoothness,
         widths=(6,),
         members=members,
         precision=precision,

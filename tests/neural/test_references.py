@@ -2,32 +2,17 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from neural.alloys import CUTOFF, ELEMENTS, model_of
 
 from thermosearch.configuration import from_ase
 from thermosearch.dataset import Dataset, Frame
-from thermosearch.neural.config import ModelConfig
-from thermosearch.neural.model import NeuralPotential
 from thermosearch.neural.training.batches import Example, example
 from thermosearch.neural.training.references import excess_energies, normalised
 
-ELEMENTS = (29, 79)
-CUTOFF = 3.4
-MODEL = NeuralPotential.initial(
-    ModelConfig(
-        elements=("Cu", "Au"),
-        cutoff=CUTOFF,
-        n_max=2,
-        l_max=1,
-        channels=2,
-        radial=(3, 2),
-        widths=(6,),
-    ),
-    jax.random.key(1),
-)
+MODEL = model_of("float32", members=1, angular_smoothness=None)
 
 
 def with_gold(count: int, gold: set[int], repeat: int = 1) -> list[Example]:

@@ -26,7 +26,6 @@ from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Results
 from thermosearch.search.surfaces.balance import check_vibrations
 from thermosearch.search.surfaces.errors import gamma_covariance
-from thermosearch.search.surfaces.execute import check
 from thermosearch.search.surfaces.gamma import (
     Slab,
     above_hull,
@@ -36,7 +35,13 @@ from thermosearch.search.surfaces.gamma import (
 )
 from thermosearch.search.surfaces.gases import gas_free_energy
 from thermosearch.search.surfaces.phonons import harmonic_free_energy, mode_energies
-from thermosearch.search.surfaces.reading import composition, elements_of
+from thermosearch.search.surfaces.prepare import prepare
+from thermosearch.search.surfaces.reading import (
+    composition,
+    elements_of,
+    read_reservoir,
+    read_slab,
+)
 from thermosearch.search.surfaces.study import SurfaceStudy
 from thermosearch.search.surfaces.vibrations import from_harmonic_run
 from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A2_IN_J_PER_M2
@@ -363,7 +368,7 @@ def test_foreign_reservoirs_are_refused_before_anything_runs(
     }
 
     def check_it() -> None:
-        check(load_study(study)[0])
+        prepare(load_study(study)[0])
 
     if match is None:
         check_it()
@@ -532,13 +537,13 @@ def test_vibrations_that_nothing_balances_are_refused(
             },
         }
     )
-    elements = elements_of(study)
-    compositions = np.stack([composition(elements, each) for each in study.reservoirs])
-    (entry,) = study.slabs
+    (slab,) = (read_slab(each) for each in study.slabs)
+    elements = elements_of([slab])
+    held = [composition(elements, read_reservoir(each)) for each in study.reservoirs]
+    compositions = np.stack(held)
 
     def check_it() -> None:
-        atoms = ase.io.read(entry.file, index=0)
-        check_vibrations(entry, atoms, elements, study.reservoirs, compositions)
+        check_vibrations(slab.entry, slab.atoms, elements, study.reservoirs, compositions)
 
     if match is None:
         check_it()

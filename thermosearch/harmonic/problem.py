@@ -21,7 +21,7 @@ from thermosearch.harmonic.crystal import (
 from thermosearch.harmonic.distort import distorted
 from thermosearch.harmonic.evaluation import evaluate_all
 from thermosearch.harmonic.study import HarmonicStudy, PhaseSection
-from thermosearch.potentials.interface import Potential
+from thermosearch.potentials.interface import Potential, refuse_reduced
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 
@@ -56,10 +56,7 @@ def make_problem(study: HarmonicStudy) -> Problem:
         or Born charges do not fit.
     """
     potential = study.potential.build(study.run.precision)
-    if potential.units != "eV":
-        raise InputError(
-            "potential: it is in reduced units, a crystal needs eV, A and amu; take another one"
-        )
+    refuse_reduced(potential, "a crystal needs eV, A and amu")
     crystals = tuple(_crystal(phase, study) for phase in study.system.phases)
     for crystal in crystals:
         validate(crystal.unit, elements=potential.elements, label=f"phase {crystal.name!r}")

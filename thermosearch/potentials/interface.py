@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array, Configuration
 from thermosearch.potentials.compilation import compiled_apart
+from thermosearch.runtime.errors import InputError
 
 
 class Neighbours(NamedTuple):
@@ -101,6 +102,25 @@ class Potential(eqx.Module):
         from thermosearch.potentials.ase_bridge import to_calculator  # noqa: PLC0415 - a cycle
 
         return to_calculator(self, **options)
+
+
+def refuse_reduced(potential: Potential, needs: str) -> None:
+    """Refuse a potential in reduced units where physical ones are needed.
+
+    Parameters
+    ----------
+    potential : Potential
+        A study's.
+    needs : str
+        What needs which units, for the message.
+
+    Raises
+    ------
+    InputError
+        If it is in reduced units.
+    """
+    if potential.units != "eV":
+        raise InputError(f"potential: it is in reduced units, {needs}; take another one")
 
 
 class Committee(Potential):

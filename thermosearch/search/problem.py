@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from thermosearch.configuration import Configuration, from_ase, validate
-from thermosearch.potentials.interface import Potential
+from thermosearch.potentials.interface import Potential, refuse_reduced
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.builders import read_bulk
 from thermosearch.search.degrees_of_freedom import DegreesOfFreedom, make_degrees_of_freedom
@@ -69,11 +69,8 @@ def make_problem(study: SearchStudy) -> Problem:
         bulk = relaxed_bulk(potential, from_ase(read_bulk(study.system.cut)))
     founder = make_founder(study.system, lattice_parameter, bulk)
     validate(founder.configuration, elements=potential.elements, label="system")
-    if founder.is_slab and potential.units != "eV":
-        raise InputError(
-            "potential: it is in reduced units, a slab and its surface energy need eV and A; take "
-            "another one"
-        )
+    if founder.is_slab:
+        refuse_reduced(potential, "a slab and its surface energy need eV and A")
     if founder.added:
         # Its atoms have no place yet, so the slab with them is no reference for anything.
         lattice_parameter, crystal = None, None

@@ -1,6 +1,7 @@
 """From files of reference data to a model with its scales set and examples to train it on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import equinox as eqx
@@ -124,10 +125,8 @@ def _initial(study: TrainStudy, files: Sequence[Dataset]) -> Sequence[NeuralPote
     """Random weights, no scales, no element energies; a model for each descriptor."""
     elements = _elements(study.model.elements, files)
     symbols = tuple(chemical_symbols[z] for z in elements)
-    try:
+    with _model_mistakes():
         config = study.model.config(symbols, _cutoff(study.model, files), study.run.precision)
-    except ValueError as error:
-        raise InputError(f"model: {error}") from error
     sets = config.descriptors
     share = replace(config, members=config.members // sets, descriptors=1)
     keys = [jax.random.key(study.run.seed + number) for number in range(sets)]
@@ -152,12 +151,19 @@ def _continued(study: TrainStudy, files: Sequence[Dataset]) -> Sequence[NeuralPo
             )
     _elements(model.config.elements, files)
     if "repulsion" in study.model.model_fields_set:
-        try:
+        with _model_mistakes():
             config = replace(model.config, repulsion=study.model.repulsion)
-        except ValueError as error:
-            raise InputError(f"model: {error}") from error
         model = with_config(model, config)
     return parts(model)
+
+
+@contextmanager
+def _model_mistakes() -> Iterator[None]:
+    """Tell of an architecture that is wrong, once elements and cutoff are known, in one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(f"model: {error}") from error
 
 
 def frame_weights(section: DataSection, frame: Frame, excess: float) -> tuple[float, float, float]:

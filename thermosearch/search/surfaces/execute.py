@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from thermosearch.configuration import Configuration, from_ase, read_atoms
+from thermosearch.configuration import Configuration, from_ase
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Potential
 from thermosearch.potentials.members import members_of
@@ -26,8 +26,8 @@ from thermosearch.search.surfaces.gamma import (
 )
 from thermosearch.search.surfaces.gases import gas_free_energy
 from thermosearch.search.surfaces.phonons import mode_energies
-from thermosearch.search.surfaces.prepare import prepare
-from thermosearch.search.surfaces.reading import composition, counts
+from thermosearch.search.surfaces.prepare import Prepared, prepare
+from thermosearch.search.surfaces.reading import ReservoirFile, SlabFiles, counts
 from thermosearch.search.surfaces.study import (
     ConditionsSection,
     ReservoirEntry,
@@ -104,9 +104,12 @@ def execute(study: SurfaceStudy, context: RunContext) -> Results:
     InputError
         If `prepare` refuses the study, a slab does not relax, or a mode is unstable.
     """
-    potential, elements = prepare(study)
-    slabs = context.communicator.map(partial(_slab, potential, elements), study.slabs)
-    reservoirs = [_reservoir(potential, elements, entry) for entry in study.reservoirs]
+    prepared = prepare(study)
+    slabs = context.communicator.map(partial(_slab, prepared), prepared.slabs)
+    reservoirs = [
+        _reservoir(prepared.potential, each, held)
+        for each, held in zip(prepared.reservoirs, prepared.compositions, strict=True)
+    ]
     conditions = study.conditions
     axis = np.linspace(conditions.range.first, conditions.range.last, conditions.range.count)
     points = [_potentials(reservoirs, conditions, float(x)) for x in axis]
@@ -117,19 +120,15 @@ def execute(study: SurfaceStudy, context: RunContext) -> Results:
         gammas=gammas,
         covariance=_covariance(slabs, reservoirs),
         potentials=np.array([point.still + point.vibrational for point in points]),
-        symbols=[chemical_symbols[number] for number in elements],
+        symbols=[chemical_symbols[number] for number in prepared.elements],
         excess=_excess(slabs, reservoirs),
     )
     return summarise(conditions, diagram, len(slabs) + len(reservoirs))
 
 
-def check(study: SurfaceStudy) -> None:
-    """Refuse, without running, all that `prepare` does."""
-    prepare(study)
-
-
-def _slab(potential: Potential, elements: Int[np.ndarray, " e"], entry: SlabEntry) -> Slab:
-    atoms = read_atoms(entry.file, "slabs", entry.index)
+def _slab(prepared: Prepared, slab: SlabFiles) -> Slab:
+    potential, elements = prepared.potential, prepared.elements
+    entry, atoms = slab.entry, slab.atoms
     configuration, vibrates = from_ase(atoms), vibrating(entry, atoms)
     if entry.relax:
         (relaxed,) = minimise(
@@ -142,7 +141,7 @@ def _slab(potential: Potential, elements: Int[np.ndarray, " e"], entry: SlabEntr
         if not relaxed.converged:
             raise InputError(f"slabs: {entry.label}: it does not relax ({relaxed.status.name})")
         configuration = relaxed.configuration
-    other = None if entry.other_face is None else from_ase(read_atoms(entry.other_face, "slabs", 0))
+    other = None if slab.other is None else from_ase(slab.other)
     energy = _energy(potential, configuration)
     return Slab(
         counts=counts(atoms.numbers, elements),
@@ -167,13 +166,12 @@ def _slab(potential: Potential, elements: Int[np.ndarray, " e"], entry: SlabEntr
 
 
 def _reservoir(
-    potential: Potential, elements: Int[np.ndarray, " e"], entry: ReservoirEntry
+    potential: Potential, reservoir: ReservoirFile, held: Float[np.ndarray, " e"]
 ) -> Reservoir:
-    held = composition(elements, entry)
+    entry, atoms = reservoir
     free, gas = entry.element is not None, entry.gas
-    if entry.file is None:
+    if atoms is None:
         return Reservoir(held, entry.energy or 0.0, gas, free, NO_VIBRATIONS, entry.energy_error)
-    atoms = read_atoms(entry.file, "reservoirs", 0)
     configuration = from_ase(atoms)
     energy, deviations = _energy(potential, configuration), _deviations(potential, configuration)
     vibrations = _vibrations(

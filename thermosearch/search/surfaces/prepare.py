@@ -1,17 +1,25 @@
 """What can be refused of a surface study before any energy is computed."""
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from thermosearch.configuration import Configuration, from_ase, read_atoms, validate
-from thermosearch.potentials.interface import Potential
+from thermosearch.configuration import Configuration, from_ase, validate
+from thermosearch.potentials.interface import Potential, refuse_reduced
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.surfaces.balance import check_vibrations
 from thermosearch.search.surfaces.gamma import chemical_potentials
-from thermosearch.search.surfaces.reading import composition, elements_of
-from thermosearch.search.surfaces.study import SlabEntry, SurfaceStudy
+from thermosearch.search.surfaces.reading import (
+    ReservoirFile,
+    SlabFiles,
+    composition,
+    elements_of,
+    read_reservoir,
+    read_slab,
+)
+from thermosearch.search.surfaces.study import SurfaceStudy
 from thermosearch.structure.surface import surface_area
 
 MOST_CELLS = 12
@@ -21,14 +29,29 @@ SAME_AREA = 1e-3
 """Relative difference of two areas of as many surface cells of one crystal."""
 
 
-def prepare(study: SurfaceStudy) -> tuple[Potential, Int[np.ndarray, " e"]]:
-    """Load the potential and find the elements, whose reservoirs and slabs fit together.
+class Prepared(NamedTuple):
+    """A surface study whose reservoirs and slabs fit together.
 
-    Returns
-    -------
+    Attributes
+    ----------
     potential : Potential
     elements : (e,) int64
         Atomic numbers of the slabs.
+    slabs : tuple of SlabFiles
+    reservoirs : tuple of ReservoirFile
+    compositions : (reservoirs, e) float64
+        Atoms of every element that the energies of the reservoirs are of.
+    """
+
+    potential: Potential
+    elements: Int[np.ndarray, " e"]
+    slabs: tuple[SlabFiles, ...]
+    reservoirs: tuple[ReservoirFile, ...]
+    compositions: Float[np.ndarray, "r e"]
+
+
+def prepare(study: SurfaceStudy) -> Prepared:
+    """Load the potential, read all structures and check that they fit together.
 
     Raises
     ------
@@ -38,37 +61,28 @@ def prepare(study: SurfaceStudy) -> tuple[Potential, Int[np.ndarray, " e"]]:
         crystal, or vibrations cannot be balanced.
     """
     potential = study.potential.build(study.run.precision)
-    if potential.units != "eV":
-        raise InputError(
-            "potential: it is in reduced units, surface free energies need eV, A and amu; take "
-            "another one"
-        )
-    elements = elements_of(study)
-    compositions = np.stack([composition(elements, entry) for entry in study.reservoirs])
+    refuse_reduced(potential, "surface free energies need eV, A and amu")
+    slabs = tuple(read_slab(entry) for entry in study.slabs)
+    reservoirs = tuple(read_reservoir(entry) for entry in study.reservoirs)
+    elements = elements_of(slabs)
+    compositions = np.stack([composition(elements, each) for each in reservoirs])
     chemical_potentials(compositions, np.zeros(len(compositions)))
-    for entry in study.slabs:
-        _check_slab(study, potential, entry, elements, compositions)
-    return potential, elements
+    for slab in slabs:
+        _check_slab(slab, potential)
+        check_vibrations(slab.entry, slab.atoms, elements, study.reservoirs, compositions)
+    return Prepared(potential, elements, slabs, reservoirs, compositions)
 
 
-def _check_slab(
-    study: SurfaceStudy,
-    potential: Potential,
-    entry: SlabEntry,
-    elements: Int[np.ndarray, " e"],
-    compositions: Float[np.ndarray, "r e"],
-) -> None:
-    label = f"slabs: {entry.label}"
-    atoms = read_atoms(entry.file, label, entry.index)
-    configuration = from_ase(atoms)
+def _check_slab(slab: SlabFiles, potential: Potential) -> None:
+    label = f"slabs: {slab.entry.label}"
+    configuration = from_ase(slab.atoms)
     validate(configuration, elements=potential.elements, label=label)
     if surface_area(configuration) == 0.0:
         raise InputError(f"{label}: it has no cell: give the two vectors that span its surface")
-    if entry.other_face is not None:
-        other = from_ase(read_atoms(entry.other_face, label, 0))
+    if slab.other is not None:
+        other = from_ase(slab.other)
         validate(other, elements=potential.elements, label=f"{label}: other_face")
         _check_areas(label, configuration, other)
-    check_vibrations(entry, atoms, elements, study.reservoirs, compositions)
 
 
 def _check_areas(label: str, slab: Configuration, other: Configuration) -> None:
