@@ -60,7 +60,10 @@ def command(**changes: object) -> int:
         ({"walkers": 6}, ("walkers = 6", "culled = 6", "raise walkers")),
         ({"pressures": "[0.1, 0.1]"}, ("pressures", "every pressure once", "method.repeats")),
         ({"pressures": "[0.1, inf]"}, ("pressures", "finite")),
-        ({"stop": "iterations = 3\nspread = 0.1"}, ("method.stop.spread", "no committee")),
+        (
+            {"stop": "iterations = 3\nspread = 0.1"},
+            ("method.stop.spread", "committee of two members"),
+        ),
         ({"element": "Xx"}, ("composition", "Xx", "no chemical symbol")),
         ({"potential": 'model = "silicon"'}, ("does not know Ar",)),
         (

@@ -24,6 +24,10 @@ class Wells(Committee):
     elements: None = eqx.field(static=True, default=None)
     units: Literal["reduced"] = eqx.field(static=True, default="reduced")
 
+    @property
+    def members(self) -> int:
+        return len(self.springs)
+
     def member_energies(self, configuration: Configuration, neighbours: Neighbours) -> Array:
         return 0.5 * self.springs * jnp.sum(configuration.positions**2)
 

@@ -108,7 +108,7 @@ def test_spread_is_in_the_results_where_asked() -> None:
     energy = atoms.get_potential_energy()
     assert atoms.calc.results["energy_std"] == pytest.approx(0.1 * np.sqrt(2.0) * abs(energy))
     assert atoms.calc.results["forces_std"].shape == (8,)
-    with pytest.raises(InputError, match="no members"):
+    with pytest.raises(InputError, match="two members or more"):
         to_calculator(SW, uncertainty=True)
 
 

@@ -13,7 +13,8 @@ from potentials.structures import cluster, distorted_silicon
 
 from thermosearch.configuration import Array, Configuration, from_ase
 from thermosearch.potentials.evaluate import _loop, bucket, evaluate, uncertainty
-from thermosearch.potentials.interface import Committee, Neighbours
+from thermosearch.potentials.interface import Committee, Neighbours, refuse_without_spread
+from thermosearch.potentials.members import members_of
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.runtime.errors import InputError
 
@@ -26,6 +27,10 @@ class Pair(Committee):
     cutoff: float | None = eqx.field(static=True)
     elements: tuple[int, ...] | None = eqx.field(static=True, default=(14,))
     units: Literal["eV", "reduced"] = eqx.field(static=True, default="eV")
+
+    @property
+    def members(self) -> int:
+        return len(self.factors)
 
     def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
         return jnp.mean(self.member_energies(configuration, neighbours))
@@ -95,6 +100,20 @@ def test_spread_is_that_of_the_members(mixed: list[Configuration]) -> None:
     assert energies_only.forces is None
     with pytest.raises(InputError, match="committee"):
         uncertainty(base, mixed)
+
+
+@pytest.mark.parametrize("members", [0, 1])
+def test_fewer_than_two_members_have_no_spread(mixed: list[Configuration], members: int) -> None:
+    base = StillingerWeber()
+    alone = Pair(base, jnp.ones(1), base.cutoff) if members else base
+    assert members_of(alone) == []
+    with pytest.raises(InputError, match=r"^uncertainty: .* committee of two"):
+        uncertainty(alone, mixed)
+    with pytest.raises(InputError, match=r"^uncertainty: .* committee of two"):
+        alone.ase_calculator(uncertainty=True)
+    with pytest.raises(InputError, match=r"method\.spread_limit: .* leave it out"):
+        refuse_without_spread(alone, {"method.other": None, "method.spread_limit": 0.1})
+    refuse_without_spread(alone, {"method.spread_limit": None})
 
 
 def broken(kind: str) -> Configuration:

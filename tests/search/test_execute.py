@@ -184,6 +184,12 @@ def test_an_element_the_potential_does_not_know(study: Build) -> None:
         make_problem(germanium)
 
 
+@pytest.mark.parametrize("key", ["spread_limit", "spread_penalty"])
+def test_a_limit_on_the_spread_of_a_potential_without_one(study: Build, key: str) -> None:
+    with pytest.raises(InputError, match=f"method.{key}: .* two members or more: leave it out"):
+        make_problem(study(method={key: 0.1}))
+
+
 def test_all_individuals_rejected(study: Build, tmp_path: Path) -> None:
     cramped = study(method={"minimum_distance": 6.0, "generations": 1})
     with pytest.raises(InputError, match="all individuals were rejected \\(8 overlap\\)"):

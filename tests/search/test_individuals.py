@@ -90,6 +90,7 @@ class Disagreeing(Committee):
     cutoff: float = StillingerWeber().cutoff
     elements: tuple[int, ...] = (14,)
     units: str = "eV"
+    members: int = 2
 
     def energy(self, configuration: Configuration, neighbours: Neighbours) -> Float[Array, ""]:
         return self.member.energy(configuration, neighbours)

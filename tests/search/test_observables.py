@@ -39,6 +39,7 @@ class ThreeStrengths(Committee):
     cutoff: float = eqx.field(static=True)
     elements: tuple[int, ...] = eqx.field(static=True)
     units: str = eqx.field(static=True)
+    members: int = eqx.field(static=True, default=len(STRENGTHS))
 
     def __init__(self) -> None:
         self.silicon = StillingerWeber()
@@ -110,16 +111,16 @@ def test_a_lower_face_that_may_relax_leaves_no_surface_energy(problem: Problem) 
 def test_a_member_is_a_potential_of_its_own(problem: Problem) -> None:
     crystal = diamond("Si", 5.43)
     (whole,) = evaluate(StillingerWeber(), [crystal], ("energy",))
-    members = members_of(ThreeStrengths(), crystal)
+    members = members_of(ThreeStrengths())
     assert len(members) == 3
     for member, strength in zip(members, STRENGTHS, strict=True):
         (one,) = evaluate(member, [crystal], ("energy",))
         assert float(one.energy) == pytest.approx(strength * float(whole.energy), rel=1e-12)
-    assert members_of(problem.potential, crystal) == []
+    assert members_of(problem.potential) == []
 
 
 def test_errors_are_the_spread_of_members_relaxed_each_for_itself(problem: Problem) -> None:
-    members = members_of(ThreeStrengths(), problem.founder.configuration)
+    members = members_of(ThreeStrengths())
     start = np.array(problem.founder.configuration.positions)
     start[problem.founder.moved] += [[0.0, 0.6, 0.0], [0.0, -0.6, 0.0]]
     # The middle one stands for the whole: one compilation serves all.

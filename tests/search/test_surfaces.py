@@ -210,6 +210,10 @@ class Scaled(Committee):
     def units(self) -> str:
         return "eV"
 
+    @property
+    def members(self) -> int:
+        return len(self.scales)
+
     def member_energies(
         self, configuration: Configuration, neighbours: Neighbours
     ) -> Float[Array, " members"]:

@@ -46,7 +46,7 @@ class Series(NamedTuple):
     @property
     def model_error(self) -> Float[np.ndarray, " t"] | None:
         """Spread over the members."""
-        if self.members is None or self.members.shape[1] < 2:
+        if self.members is None:
             return None
         return np.std(self.members, axis=1, ddof=1)
 

@@ -15,7 +15,7 @@ from thermosearch.harmonic.evaluation import Request, evaluate_requests
 from thermosearch.harmonic.point import PointProblem
 from thermosearch.harmonic.regression import Sample
 from thermosearch.harmonic.variational import State, refitted
-from thermosearch.potentials.interface import Committee, Potential
+from thermosearch.potentials.interface import Potential, has_spread
 from thermosearch.potentials.members import members_of
 from thermosearch.runtime.communicator import Communicator
 
@@ -46,7 +46,7 @@ def model_spread(
     Parameters
     ----------
     potential : Potential
-        None comes back where it is no committee.
+        None comes back where it has no spread.
     problem : PointProblem
         The point.
     state : State
@@ -56,14 +56,14 @@ def model_spread(
     ranks : Communicator
         Share the configurations.
     """
-    if not isinstance(potential, Committee) or samples == 0:
+    if not has_spread(potential) or samples == 0:
         return None
     count = min(max(4, samples + samples % 2), len(state.sample.energies))
     x = state.sample.displacements[:count]
     at_rest = state.effective.configuration()
     request = Request(at_rest, state.effective.centroids + x.reshape(count, -1, 3))
     energies, strains = [], []
-    for member in members_of(potential, at_rest):
+    for member in members_of(potential):
         (found,) = evaluate_requests(member, [request], ranks)
         forces = found.forces.reshape(count, -1)
         sample = Sample(x, found.energies, forces, found.stresses, np.full(count, 1.0 / count))

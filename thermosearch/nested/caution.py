@@ -24,6 +24,11 @@ class CautiousCommittee(OnCommittee, Committee):
 
     limit: Float[Array, ""]
 
+    @property
+    def members(self) -> int:
+        """Of the committee."""
+        return self.committee.members
+
     def member_energies(
         self, configuration: Configuration, neighbours: Neighbours
     ) -> Float[Array, " members"]:

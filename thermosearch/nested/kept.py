@@ -16,7 +16,7 @@ from thermosearch.nested.problem import Problem
 from thermosearch.nested.study import NestedStudy
 from thermosearch.nested.walker import Walker
 from thermosearch.potentials.evaluate import uncertainty
-from thermosearch.potentials.interface import Committee
+from thermosearch.potentials.interface import has_spread
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.structure.order import (
     coordination,
@@ -131,7 +131,7 @@ def spreads_of(problem: Problem, course: Course, kept: Kept) -> Float[np.ndarray
     alive = [c for c, is_dead in zip(kept.configurations, dead, strict=True) if not is_dead]
     spread = np.full(len(kept.places), np.nan)
     spread[dead] = recorded[kept.places[dead]]
-    if alive and isinstance(problem.system.potential, Committee):
+    if alive and has_spread(problem.system.potential):
         found = uncertainty(problem.system.potential, alive, ("energy",))
         spread[~dead] = [float(each.energy) / problem.system.atoms for each in found]
     return spread

@@ -19,7 +19,7 @@ from thermosearch.nested.kept import (
 from thermosearch.nested.problem import Problem
 from thermosearch.nested.quench import Minimum, Quenched
 from thermosearch.nested.study import NestedStudy
-from thermosearch.potentials.interface import Committee
+from thermosearch.potentials.interface import has_spread
 from thermosearch.runtime.communicator import Communicator
 
 DISORDERED, MIXED = "disordered", "mixed"
@@ -124,7 +124,7 @@ def find_phases(
         for name, found in averages.items()
         if len(found.value) == 1
     }
-    if isinstance(problem.system.potential, Committee):
+    if has_spread(problem.system.potential):
         spread = [spreads_of(problem, *pair)[:, None] for pair in zip(courses, kept, strict=True)]
         found = _pooled(study, problem, courses, kept, spread)
         unit = f"{problem.units.names['energy']}/atom"

@@ -29,8 +29,7 @@ from thermosearch.nested.sampler import Sizes
 from thermosearch.nested.study import MoveSection, NestedStudy
 from thermosearch.nested.walk import Batching, Plan
 from thermosearch.nested.walker import System, Walker
-from thermosearch.potentials.interface import Committee, Potential
-from thermosearch.runtime.errors import InputError
+from thermosearch.potentials.interface import Potential, refuse_without_spread
 from thermosearch.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
 
 INITIAL_ROUNDS = 10
@@ -215,9 +214,7 @@ def _potential(study: NestedStudy) -> Potential:
         "method.spread_limit": study.method.spread_limit,
         "method.stop.spread": study.method.stop.spread,
     }
-    for key, limit in limits.items():
-        if limit is not None and not isinstance(potential, Committee):
-            raise InputError(f"{key}: the potential is no committee: leave it out")
+    refuse_without_spread(potential, limits)
     if study.method.spread_limit is None:
         return potential
     return CautiousCommittee(potential, jnp.asarray(study.method.spread_limit, jnp.float64))

@@ -25,7 +25,7 @@ from thermosearch.nested.streams import stream, uniform
 from thermosearch.nested.walk import Plan, Walked, walk_all
 from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.evaluate import bucket
-from thermosearch.potentials.interface import Committee
+from thermosearch.potentials.interface import has_spread
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 
@@ -307,7 +307,7 @@ class Sampler:
     def _spread(self, walkers: Walker, capacity: int) -> Float[np.ndarray, " w"]:
         """Committee's spread of walkers whose neighbours fit the capacity."""
         count = walkers.energy.shape[-1]
-        if not isinstance(self.system.potential, Committee):
+        if not has_spread(self.system.potential):
             return np.full(count, np.nan)
         system = self._system_with(capacity)
 

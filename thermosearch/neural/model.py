@@ -81,6 +81,11 @@ class NeuralPotential(Committee):
         return self.config.numbers
 
     @property
+    def members(self) -> int:
+        """Networks of the committee."""
+        return self.config.members
+
+    @property
     def units(self) -> Literal["eV"]:
         """Electronvolt and angstrom."""
         return "eV"

@@ -22,17 +22,16 @@ from jaxtyping import Float
 from thermosearch.configuration import PADDING, Array, Configuration, from_ase, to_ase, validate
 from thermosearch.potentials.evaluate import bucket, committee_spread
 from thermosearch.potentials.interface import (
-    Committee,
     Neighbours,
     Potential,
     Properties,
     energy,
     energy_forces,
     energy_forces_stress,
+    refuse_without_spread,
 )
 from thermosearch.potentials.neighbours_host import host_neighbours, widen
 from thermosearch.runtime.children import without_launcher_variables
-from thermosearch.runtime.errors import InputError
 
 _log = logging.getLogger(__name__)
 
@@ -208,8 +207,7 @@ class PotentialCalculator(Calculator):
 
     def __init__(self, potential: Potential, *, skin: float, uncertainty: bool) -> None:
         super().__init__()
-        if uncertainty and not isinstance(potential, Committee):
-            raise InputError("potential: it has no members, so no spread; give a committee")
+        refuse_without_spread(potential, {"uncertainty": uncertainty})
         self.potential = potential
         self.skin = skin
         self.uncertainty = uncertainty

@@ -23,6 +23,7 @@ from thermosearch.potentials.interface import (
     energy,
     energy_forces,
     energy_forces_stress,
+    refuse_without_spread,
 )
 from thermosearch.potentials.neighbours_host import host_neighbours, widen
 from thermosearch.runtime.errors import InputError
@@ -119,8 +120,7 @@ def uncertainty(
     InputError
         As `evaluate`; and if the potential has no members.
     """
-    if not isinstance(potential, Committee):
-        raise InputError("potential: it has no members, so no spread; give a committee")
+    refuse_without_spread(potential, {"uncertainty": True})
     for k, configuration in enumerate(configurations):
         _refuse(potential, configuration, f"structure {k}", closest, properties)
     entry = committee_spread if "forces" in properties else committee_energy_spread

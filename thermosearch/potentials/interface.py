@@ -6,8 +6,9 @@ and its `energy` is a pure function of (parameters, configuration, neighbours).
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import equinox as eqx
 import jax
@@ -104,6 +105,34 @@ class Potential(eqx.Module):
         return to_calculator(self, **options)
 
 
+def has_spread(potential: Potential) -> TypeGuard["Committee"]:
+    """Whether it has members that can disagree."""
+    return isinstance(potential, Committee) and potential.members > 1
+
+
+def refuse_without_spread(potential: Potential, asked: Mapping[str, float | bool | None]) -> None:
+    """Refuse what limits or asks for the spread of a potential that has none.
+
+    Parameters
+    ----------
+    potential : Potential
+        Any.
+    asked : mapping of str to float, bool or None
+        Limit of each key of a study, or name of an option; None, zero or False where it is not set.
+
+    Raises
+    ------
+    InputError
+        If something is asked and the members are fewer than two.
+    """
+    for name, limit in asked.items():
+        if limit and not has_spread(potential):
+            raise InputError(
+                f"{name}: the potential has no spread, which takes a committee of two members or "
+                "more: leave it out"
+            )
+
+
 def refuse_reduced(potential: Potential, needs: str) -> None:
     """Refuse a potential in reduced units where physical ones are needed.
 
@@ -124,7 +153,15 @@ def refuse_reduced(potential: Potential, needs: str) -> None:
 
 
 class Committee(Potential):
-    """A potential with M members: its `energy` is their mean."""
+    """A potential with M members: its `energy` is their mean.
+
+    Attributes
+    ----------
+    members : int
+        M; from two on they have a spread.
+    """
+
+    members: eqx.AbstractVar[int]
 
     @abstractmethod
     def member_energies(

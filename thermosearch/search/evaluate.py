@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from thermosearch.potentials.evaluate import uncertainty
-from thermosearch.potentials.interface import Committee, Potential
+from thermosearch.potentials.interface import Potential, has_spread
 from thermosearch.relax.loop import Status
 from thermosearch.relax.minimise import Relaxed, minimise
 from thermosearch.search.degrees_of_freedom import DegreesOfFreedom, nearest_distance, repaired
@@ -195,7 +195,7 @@ class Relaxer:
     def _with_spread(self, judged: list[Evaluated]) -> list[Evaluated]:
         """Add the committee's spread to accepted individuals; reject where it is too large."""
         accepted = [k for k, each in enumerate(judged) if not each.rejection]
-        if not isinstance(self.potential, Committee) or not accepted:
+        if not has_spread(self.potential) or not accepted:
             return judged
         configuration, limit = self.founder.configuration, self.relaxation.spread_limit
         structures = [configuration._replace(positions=judged[k].positions) for k in accepted]

@@ -88,7 +88,7 @@ def relax_best_with_members(
     def relax(potential: Potential) -> RelaxedSlab:
         return relax_with(potential, problem.founder, problem.crystal, best.positions, relaxation)
 
-    members = members_of(problem.potential, problem.founder.configuration)
+    members = members_of(problem.potential)
     if not members:
         return [relax(problem.potential)]
     return context.communicator.map(relax, [problem.potential, *members])

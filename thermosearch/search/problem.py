@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from thermosearch.configuration import Configuration, from_ase, validate
-from thermosearch.potentials.interface import Potential, refuse_reduced
+from thermosearch.potentials.interface import Potential, refuse_reduced, refuse_without_spread
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.builders import read_bulk
 from thermosearch.search.degrees_of_freedom import DegreesOfFreedom, make_degrees_of_freedom
@@ -57,6 +57,11 @@ def make_problem(study: SearchStudy) -> Problem:
             "(energy+force calls of each seed)"
         )
     potential = study.potential.build(study.run.precision)
+    limits = {
+        "method.spread_limit": method.spread_limit,
+        "method.spread_penalty": method.spread_penalty,
+    }
+    refuse_without_spread(potential, limits)
     lattice_parameter, crystal = None, None
     if study.system.slab is not None:
         slab = study.system.slab

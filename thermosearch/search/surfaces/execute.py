@@ -272,7 +272,7 @@ def _deviations(
     potential: Potential, configuration: Configuration
 ) -> Float[np.ndarray, " members"]:
     """Return what each member of a committee gives more than their mean, eV."""
-    members = members_of(potential, configuration)
+    members = members_of(potential)
     if not members:
         return NO_MEMBERS
     energies = np.array([_energy(member, configuration) for member in members])
