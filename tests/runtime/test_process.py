@@ -1,11 +1,13 @@
 """What a user sees of a process: exit codes, signals, one line a mistake."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -146,6 +148,35 @@ def test_validate_runs_nothing(toy_command: Command) -> None:
     assert done.returncode == 0
     assert done.stdout == "fast.toml: a valid search study\n"
     assert not Path("runs").exists()
+
+
+def full_disk() -> BinaryIO:
+    return Path("/dev/full").open("wb")
+
+
+def pipe_without_reader() -> BinaryIO:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "wb")
+
+
+@pytest.mark.parametrize("opened", [full_disk, pipe_without_reader])
+def test_a_run_outlives_its_screen(opened: Callable[[], BinaryIO], toy_command: Command) -> None:
+    command = toy_command("search", "fast.toml", "--output", "out")
+    with opened() as screen:
+        assert subprocess.run(command, stderr=screen, timeout=60, check=False).returncode == 0
+    log = Path("out/run.log").read_text()
+    assert "step 4" in log and "finished in" in log
+
+
+def test_a_run_whose_screen_has_gone_is_stopped_by_a_signal(toy_command: Command) -> None:
+    process = start_and_wait_for_steps(
+        toy_command("search", "slow.toml", "--output", "out"), Path("out/run.log"), 2
+    )
+    process.stderr.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 75
+    assert "stopped after" in Path("out/run.log").read_text()
 
 
 def test_quiet_says_nothing_on_the_screen(toy_command: Command) -> None:

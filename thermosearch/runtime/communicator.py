@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 from thermosearch.runtime.errors import EXIT_INPUT, EXIT_INTERNAL, InputError
+from thermosearch.runtime.screen import Screen
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -171,8 +172,8 @@ class Communicator:
 
     def abort(self, code: int) -> NoReturn:
         """End all ranks now."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        Screen(sys.stdout).flush()
+        Screen(sys.stderr).flush()
         if self._mpi is not None:
             # The launcher forwards what was printed before it kills; give it the moment.
             time.sleep(0.2)
@@ -331,5 +332,6 @@ def _abort_on_exception(communicator: Communicator) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"thermosearch: {text}\n")
-    sys.stderr.flush()
+    screen = Screen(sys.stderr)
+    screen.write(f"thermosearch: {text}\n")
+    screen.flush()

@@ -3,12 +3,13 @@
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from thermosearch.runtime.communicator import Communicator
+from thermosearch.runtime.screen import Screen
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -56,17 +57,17 @@ def progress_bar(
         disable=quiet or communicator.rank != 0,
         mininterval=0.1 if watched else 60.0,
         dynamic_ncols=watched,
-        file=sys.stderr,
+        file=Screen(sys.stderr),
         leave=True,
     )
 
 
-class _Screen(logging.Handler):
+class _ScreenHandler(logging.Handler):
     """Writes above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         mark = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        tqdm.write(mark + self.format(record), file=sys.stderr)
+        tqdm.write(mark + self.format(record), file=Screen(sys.stderr))
 
 
 class _LogFile(logging.FileHandler):
@@ -78,11 +79,17 @@ class _LogFile(logging.FileHandler):
             super().handleError(record)
             return
         logging.getLogger("thermosearch").removeHandler(self)
-        tqdm.write(f"warning: {self.baseFilename}: {error.strerror}; the log ends here")
+        line = f"warning: {self.baseFilename}: {error.strerror}; the log ends here"
+        tqdm.write(line, file=Screen(sys.stderr))
+
+    def close(self) -> None:
+        # It tries once more to write what the disk had no room for.
+        with suppress(OSError):
+            super().close()
 
 
 def _handlers(path: Path, quiet: bool) -> list[logging.Handler]:
-    screen = _Screen(logging.WARNING if quiet else logging.INFO)
+    screen = _ScreenHandler(logging.WARNING if quiet else logging.INFO)
     file = _LogFile(path, encoding="utf-8")
     file.setFormatter(logging.Formatter(_FORMAT))
     return [screen, file]

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 from thermosearch.runtime.communicator import Communicator
@@ -75,7 +76,8 @@ class StopRequest:
             again = "; Ctrl-C again ends at once"
         if self._communicator.rank == 0:
             message = f"\n{self._reason}: stopping after this step, resumable{again}\n"
-            os.write(2, message.encode())
+            with suppress(OSError):  # nobody may be there to read it
+                os.write(2, message.encode())
 
     def _note_walltime(self) -> None:
         now = time.monotonic()
