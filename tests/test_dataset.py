@@ -17,6 +17,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from thermosearch.dataset import Dataset, read_dataset
 from thermosearch.runtime.errors import InputError
 
+FILES = ["a.extxyz", "a.db", "a.npz", "input.data", "a.cfg"]
+"""A name for every format."""
+
 
 def labelled(count: int = 3) -> list[Atoms]:
     """Rattled, compressed and sheared Cu-Au cells with EMT's energies, forces and stress."""
@@ -71,17 +74,31 @@ def write_npz(path: Path, frames: list[Atoms], **changes: np.ndarray) -> None:
     np.savez(path, **{**arrays, **changes})
 
 
-def runner_text(atoms: Atoms) -> str:
-    """One frame of `input.data` in bohr and hartree."""
+def in_units(atoms: Atoms, length: float, energy: float) -> Atoms:
+    """Same frame in units of `length` (A) and `energy` (eV)."""
+    results = {
+        "energy": atoms.get_potential_energy() / energy,
+        "forces": atoms.get_forces() * length / energy,
+        "stress": atoms.get_stress() * length**3 / energy,
+    }
+    atoms = atoms.copy()
+    atoms.set_cell(atoms.cell / length, scale_atoms=True)
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def runner_text(atoms: Atoms, length: float = units.Bohr, energy: float = units.Hartree) -> str:
+    """One frame of `input.data`."""
+    atoms = in_units(atoms, length, energy)
     lines = ["begin", "comment made by hand"]
-    lines += ["lattice " + " ".join(f"{x:.12f}" for x in v / units.Bohr) for v in atoms.cell]
+    lines += ["lattice " + " ".join(f"{x:.12f}" for x in vector) for vector in atoms.cell]
     for symbol, position, force in zip(
-        atoms.symbols, atoms.positions / units.Bohr, atoms.get_forces(), strict=True
+        atoms.symbols, atoms.positions, atoms.get_forces(), strict=True
     ):
-        values = [*position, symbol, 0.0, 0.0, *(force * units.Bohr / units.Hartree)]
+        values = [*position, symbol, 0.0, 0.0, *force]
         lines.append("atom " + " ".join(v if isinstance(v, str) else f"{v:.12f}" for v in values))
-    energy = atoms.get_potential_energy() / units.Hartree
-    return "\n".join([*lines, f"energy {energy:.12f}", "charge 0.0", "end", ""])
+    total = atoms.get_potential_energy()
+    return "\n".join([*lines, f"energy {total:.12f}", "charge 0.0", "end", ""])
 
 
 def mlip_text(atoms: Atoms) -> str:
@@ -98,6 +115,27 @@ def mlip_text(atoms: Atoms) -> str:
     virial = -atoms.get_stress() * atoms.get_volume()
     lines += [" PlusStress:  xx  yy  zz  yz  xz  xy", " ".join(f"{x:.12f}" for x in virial)]
     return "\n".join([*lines, " Feature   EFS_by  EMT", "END_CFG", "", ""])
+
+
+def write_database(path: Path, frames: list[Atoms], **about: str) -> None:
+    with ase.db.connect(path, type=about.pop("type", "db")) as database:
+        for atoms in frames:
+            database.write(atoms, **about)
+
+
+def write_any(path: Path, frames: list[Atoms]) -> None:
+    """Write a file of the format its name tells, the numbers as they are."""
+    match path.suffix:
+        case ".extxyz":
+            ase.io.write(path, frames)
+        case ".db":
+            write_database(path, frames)
+        case ".npz":
+            write_npz(path, frames)
+        case ".data":
+            path.write_text("".join(runner_text(atoms, 1.0, 1.0) for atoms in frames))
+        case ".cfg":
+            path.write_text("".join(mlip_text(atoms) for atoms in frames))
 
 
 def test_extxyz(tmp_path: Path) -> None:
@@ -124,13 +162,20 @@ def test_extxyz_virial_is_minus_volume_times_stress(tmp_path: Path) -> None:
 
 def test_ase_database(tmp_path: Path) -> None:
     frames = labelled()
-    with ase.db.connect(tmp_path / "data.db") as database:
-        for atoms in frames:
-            database.write(atoms, group="slab")
+    write_database(tmp_path / "data.db", frames, group="slab")
     dataset = read_dataset(tmp_path / "data.db")
     assert_same(dataset, frames)
     assert dataset.groups == ["slab"] * 3
     assert all(frame.stress is not None for frame in dataset)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("data.sqlite", "db"), ("data.json", "json")])
+def test_ase_database_of_another_name(tmp_path: Path, name: str, kind: str) -> None:
+    write_database(tmp_path / name, labelled(), type=kind)
+    assert_same(read_dataset(tmp_path / name, format="db"), labelled())
+    (tmp_path / name).write_text('{"name": "of something else"}')
+    with pytest.raises(InputError, match=f"{name}: not an ASE database"):
+        read_dataset(tmp_path / name, format="db")
 
 
 def test_npz(tmp_path: Path) -> None:
@@ -167,7 +212,7 @@ def test_npz_of_the_first_md17_sets_has_energies_in_a_column(tmp_path: Path) -> 
     row, found = (read_dataset(tmp_path / name) for name in ("row.npz", "column.npz"))
     assert [frame.energy for frame in found] == [frame.energy for frame in row]
     write_npz(tmp_path / "wrong.npz", labelled(), energy=np.zeros((3, 4)))
-    with pytest.raises(InputError, match=r"wrong.npz: energies of shape \(3, 4\)"):
+    with pytest.raises(InputError, match=r"wrong.npz: energy of shape \(3, 4\)"):
         read_dataset(tmp_path / "wrong.npz")
 
 
@@ -180,6 +225,80 @@ def test_npz_stress_in_voigt_order(tmp_path: Path) -> None:
     write_npz(tmp_path / "wrong.npz", frames, stress=np.zeros((3, 9)))
     with pytest.raises(InputError, match=r"wrong.npz: stress of shape \(3, 9\)"):
         read_dataset(tmp_path / "wrong.npz")
+
+
+def rectangular(count: int) -> list[Atoms]:
+    """Frames in one rectangular cell."""
+    frames = []
+    for seed in range(count):
+        atoms = bulk("Cu", cubic=True)
+        atoms.set_cell([3.5, 3.6, 3.7], scale_atoms=True)
+        atoms.rattle(0.1, seed=seed)
+        frames.append(frozen(atoms, EMT()))
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"), [(2, (2, 3)), (2, (3,)), (2, (3, 3)), (3, (3,)), (3, (3, 9))]
+)
+def test_npz_cells_of_every_shape(tmp_path: Path, count: int, shape: tuple[int, ...]) -> None:
+    frames = rectangular(count)
+    cells = np.array([atoms.cell[:] for atoms in frames])
+    lengths = np.array([atoms.cell.lengths() for atoms in frames])
+    shaped = {(3,): lengths[0], (3, 3): cells[0], (count, 3): lengths, (3, 9): cells.reshape(-1, 9)}
+    write_npz(tmp_path / "data.npz", frames, cell=shaped[shape])
+    assert_same(read_dataset(tmp_path / "data.npz"), frames)
+
+
+def test_npz_cells_of_nine_numbers_are_rows_of_vectors(tmp_path: Path) -> None:
+    cells = np.array([atoms.cell[:] for atoms in labelled()])
+    write_npz(tmp_path / "data.npz", labelled(), cell=cells.reshape(-1, 9))
+    assert_same(read_dataset(tmp_path / "data.npz"), labelled())
+
+
+@pytest.mark.parametrize(
+    ("key", "array", "complaint"),
+    [
+        ("cell", np.eye(3), r"of shape \(3, 3\)"),
+        ("cell", np.ones((3, 6)), r"of shape \(3, 6\)"),
+        ("numbers", np.full(5, 29), r"of shape \(5,\)"),
+        ("numbers", np.full((2, 4), 29), r"of shape \(2, 4\)"),
+        ("numbers", np.full(4, 28.5), "not whole"),
+        ("numbers", np.full(4, np.nan), "not whole"),
+        ("numbers", np.array(["Cu", "Cu", "Xq", "Cu"]), "unknown symbol 'Xq'"),
+        ("positions", np.zeros((3, 4, 2)), r"of shape \(3, 4, 2\)"),
+        ("energy", np.zeros(2), r"of shape \(2,\)"),
+        ("energy", np.array(["a", "b", "c"]), "of type <U1; give numbers"),
+        ("forces", np.zeros((4, 3)), r"of shape \(4, 3\)"),
+        ("pbc", np.ones(2, dtype=bool), r"of shape \(2,\)"),
+        ("group", np.array([["a"], ["b"], ["c"]]), r"of shape \(3, 1\)"),
+        ("e_unit", np.array(1.0), "of type float64; give text"),
+        ("r_unit", np.array(["A", "A", "A"]), r"of shape \(3,\)"),
+    ],
+)
+def test_npz_arrays_that_fit_no_frames_are_named(
+    tmp_path: Path, key: str, array: np.ndarray, complaint: str
+) -> None:
+    write_npz(tmp_path / "data.npz", labelled(), **{key: array})
+    with pytest.raises(InputError, match=f"data.npz: {key}:? {complaint}"):
+        read_dataset(tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize("kind", [np.str_, np.bytes_])
+def test_npz_of_symbols_and_bytes(tmp_path: Path, kind: type) -> None:
+    symbols = np.array([list(atoms.symbols) for atoms in labelled()]).astype(kind)
+    groups = np.array(["a", "b", "a"]).astype(kind)
+    write_npz(tmp_path / "data.npz", labelled(), numbers=symbols, group=groups)
+    dataset = read_dataset(tmp_path / "data.npz")
+    assert_same(dataset, labelled())
+    assert dataset.groups == ["a", "b", "a"]
+    write_npz(tmp_path / "one.npz", labelled(), numbers=symbols[0], group=kind("c"), pbc=True)
+    dataset = read_dataset(tmp_path / "one.npz")
+    assert_same(dataset, labelled())
+    assert dataset.groups == ["c"] * 3
+    symbols[:, 3] = ""
+    write_npz(tmp_path / "padded.npz", labelled(), numbers=symbols)
+    assert [len(frame) for frame in read_dataset(tmp_path / "padded.npz")] == [3, 3, 3]
 
 
 def test_npz_padding_atoms_are_dropped(tmp_path: Path) -> None:
@@ -329,7 +448,11 @@ def extxyz_text(atoms: Atoms) -> str:
 
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
-    [("energy=", "energy=None old=", "could not convert"), ("\nAu", "\nX ", "of no element")],
+    [
+        ("energy=", "energy=None old=", "could not convert"),
+        ("\nAu", "\nX ", "of no element"),
+        ("Properties=", "Properties=5 old=", "no attribute 'split'"),
+    ],
 )
 def test_extxyz_frame_that_cannot_be_taken_spoils_no_other(
     tmp_path: Path, old: str, new: str, reason: str
@@ -373,9 +496,7 @@ def test_database_row_with_a_ghost_atom_spoils_no_other(tmp_path: Path) -> None:
     first, second = labelled(2)
     ghost = first.copy()
     ghost.numbers[2] = 0
-    with ase.db.connect(tmp_path / "data.db") as database:
-        for atoms in (first, ghost, second):
-            database.write(atoms)
+    write_database(tmp_path / "data.db", [first, ghost, second])
     dataset = read_dataset(tmp_path / "data.db")
     assert_same(dataset, [first, second])
     assert [index for index, _ in dataset.skipped] == [1]
@@ -410,7 +531,7 @@ def test_truncated_runner_and_mlip_frames(tmp_path: Path) -> None:
     assert [f.index for f in read_dataset(tmp_path / "t.cfg", elements=("Cu", "Au"))] == [0]
 
 
-@pytest.mark.parametrize("name", ["a.extxyz", "a.db", "a.npz", "input.data", "a.cfg"])
+@pytest.mark.parametrize("name", FILES)
 def test_missing_and_empty_files(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with pytest.raises(InputError, match="no such file"):
@@ -421,7 +542,7 @@ def test_missing_and_empty_files(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["a.extxyz", "a.db", "a.npz", "input.data", "a.cfg"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_of_something_else(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("Dear diary,\ntoday I computed nothing.\n" * 40)
@@ -431,13 +552,41 @@ def test_a_file_of_something_else(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_format_and_unit(tmp_path: Path) -> None:
+def test_unknown_format(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(InputError, match="format not told"):
         read_dataset(tmp_path / "a.txt")
-    (tmp_path / "input.data").write_text(runner_text(labelled(1)[0]))
-    with pytest.raises(InputError, match="energy_unit = 'erg'"):
-        read_dataset(tmp_path / "input.data", energy_unit="erg")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_in_other_units(tmp_path: Path, name: str) -> None:
+    path, frames = tmp_path / name, labelled()
+    write_any(path, [in_units(atoms, units.Bohr, units.kJ / units.mol) for atoms in frames])
+    found = read_dataset(
+        path, elements=("Cu", "Au"), length_unit="bohr", energy_unit="kJ/mol", max_force=50.0
+    )
+    assert_same(found, frames)
+    assert [frame.stress is None for frame in found] == [name == "input.data"] * 3
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("key", ["length_unit", "energy_unit"])
+@pytest.mark.parametrize("unit", ["parsec", ""])
+def test_unknown_units_are_refused(tmp_path: Path, name: str, key: str, unit: str) -> None:
+    write_any(tmp_path / name, labelled(1))
+    with pytest.raises(InputError, match=f"{name}: {key} = '{unit}' is unknown; use one of"):
+        read_dataset(tmp_path / name, elements=("Cu", "Au"), **{key: unit})
+
+
+def test_the_largest_force_is_one_in_ev_per_angstrom(tmp_path: Path) -> None:
+    frames = labelled()
+    ase.io.write(tmp_path / "data.extxyz", frames)
+    largest = max(np.abs(atoms.get_forces()).max() for atoms in frames)
+    atomic_units = {"length_unit": "bohr", "energy_unit": "hartree"}
+    limit = 2.0 * largest
+    assert len(read_dataset(tmp_path / "data.extxyz", max_force=limit)) == 3
+    with pytest.raises(InputError, match="force of"):
+        read_dataset(tmp_path / "data.extxyz", max_force=limit, **atomic_units)
 
 
 @pytest.mark.shared

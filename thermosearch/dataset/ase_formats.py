@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from json import JSONDecodeError
 from pathlib import Path
 from sqlite3 import DatabaseError
 
@@ -12,12 +13,23 @@ from ase import Atoms
 from ase.db import connect
 from ase.db.row import AtomsRow
 from ase.io.extxyz import XYZError, read_xyz
+from ase.io.formats import UnknownFileTypeError
 
 from thermosearch.configuration import from_ase
 from thermosearch.dataset.frames import Frame, from_voigt, unreadable
 from thermosearch.runtime.errors import InputError
 
 _GROUP_KEYS = ("group", "config_type")
+# What ASE raises over a frame it cannot parse, and what we refuse.
+_UNREADABLE = (
+    XYZError,
+    InputError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
 _COUNT = re.compile(r"^\s*(\d+)\s*$")
 
 
@@ -30,9 +42,9 @@ def read_extxyz(path: Path, group_key: str | None) -> list[Frame]:
 def read_database(path: Path, group_key: str | None) -> list[Frame]:
     """Rows of an ASE database in the order of their ids."""
     try:
-        with connect(str(path)) as database:
+        with connect(str(path), type="json" if path.suffix == ".json" else "db") as database:
             rows = list(database.select())
-    except DatabaseError as error:
+    except (DatabaseError, JSONDecodeError, UnknownFileTypeError) as error:
         raise InputError(f"{path}: not an ASE database ({error})") from error
     return [_read_one(partial(_of_row, row), index, group_key) for index, row in enumerate(rows)]
 
@@ -41,7 +53,7 @@ def _read_one(read: Callable[[], Atoms], index: int, group_key: str | None) -> F
     """One frame; what is wrong with it spoils no other."""
     try:
         return _frame(read(), index, group_key)
-    except (XYZError, InputError, ValueError, TypeError, KeyError, IndexError) as error:
+    except _UNREADABLE as error:
         return unreadable(index, str(error))
 
 
@@ -107,7 +119,7 @@ def _stress(atoms: Atoms, results: dict) -> np.ndarray | None:
         stress = np.asarray(results["stress"], dtype=np.float64)
         return stress if stress.shape == (3, 3) else from_voigt(stress)
     if "virial" in atoms.info:
-        # The virial of the extended XYZ files of QUIP, eV: -V times the stress.
+        # The virial of the extended XYZ files of QUIP, an energy: -V times the stress.
         virial = np.asarray(atoms.info["virial"], dtype=np.float64).reshape(3, 3)
         # A molecule has no volume, so no stress.
         return -virial / atoms.get_volume() if atoms.cell.rank == 3 else None

@@ -1,7 +1,7 @@
 """The `.cfg` of MLIP (Novikov et al., Mach. Learn.: Sci. Technol. 2, 025002 (2021)).
 
-A and eV. `PlusStress` is the virial in eV, -V times the stress in ASE's sign: positive when the
-crystal is compressed. Types are numbers from 0, their symbols are not in the file.
+A and eV by default. `PlusStress` is the virial, -V times the stress in ASE's sign: positive when
+the crystal is compressed. Types are numbers from 0, their symbols are not in the file.
 """
 
 from collections.abc import Sequence

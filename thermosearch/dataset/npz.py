@@ -1,14 +1,18 @@
 """Frames in numpy archives: our own names, and those of the sGDML sets (R, z, E, F)."""
 
 from pathlib import Path
+from typing import TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from thermosearch.configuration import PADDING, Configuration
 from thermosearch.dataset.frames import Frame, from_voigt
-from thermosearch.dataset.units import energy_factor, length_factor
+from thermosearch.dataset.units import Units
 from thermosearch.runtime.errors import InputError
+
+_Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
 _NAMES = {
     "positions": ("positions", "R", "coordinates"),
@@ -19,34 +23,43 @@ _NAMES = {
     "cell": ("cell", "lattice"),
     "pbc": ("pbc",),
     "group": ("group", "config_type"),
+    "length_unit": ("r_unit",),
+    "energy_unit": ("e_unit",),
 }
+_TEXT, _NUMERIC = "SU", "biuf"
+_KINDS = {
+    "numbers": _NUMERIC + _TEXT,
+    "group": _NUMERIC + _TEXT,
+    "length_unit": _TEXT,
+    "energy_unit": _TEXT,
+}
+_SYMBOLS = {"": PADDING} | {symbol: z for z, symbol in enumerate(chemical_symbols) if z > 0}
 
 
-def read(
-    path: Path, length_unit: str | None, energy_unit: str | None, group_key: str | None
-) -> list[Frame]:
-    """Frames of an archive.
+def read(path: Path, group_key: str | None) -> tuple[list[Frame], Units]:
+    """Frames of an archive, the numbers as they come, and its units.
 
-    `positions (k, n, 3)`, `numbers (n,)` or `(k, n)` (0 pads a smaller frame), `energy (k,)`,
-    and, where present, `forces (k, n, 3)`, `cell (k, 3, 3)` or `(3, 3)`, `pbc (3,)` or `(k, 3)`,
-    `stress (k, 3, 3)` or `(k, 6)` (xx, yy, zz, yz, xz, xy; eV/A^3), `group (k,)`. The archive may
-    state `r_unit` and `e_unit`.
+    `positions (k, n, 3)`, `numbers (n,)` or `(k, n)`, atomic numbers or symbols (0 or an empty
+    symbol pads a smaller frame), and, where present, `energy (k,)` or `(k, 1)`,
+    `forces (k, n, 3)`, `stress (k, 3, 3)` or `(k, 6)` (xx, yy, zz, yz, xz, xy),
+    `cell (k, 3, 3)` or `(k, 9)`, the lengths `(k, 3)` of rectangular ones, `(3, 3)` or `(3,)` for
+    all frames, `pbc (k, 3)`, `(3,)` or `()`, `group (k,)` or `()`, `r_unit` and `e_unit`. A cell
+    `(3, 3)` of three frames is refused: it may be one cell or the lengths of three.
     """
     arrays = _load(path)
-    named = {
-        key: next((arrays[name] for name in names if name in arrays), None)
-        for key, names in _NAMES.items()
-    }
-    if group_key is not None:
-        named["group"] = arrays.get(group_key)
-    positions, numbers = named["positions"], named["numbers"]
-    if positions is None or numbers is None or positions.ndim != 3:
+    names = _NAMES if group_key is None else {**_NAMES, "group": (group_key,)}
+    # Of several names of one quantity the first counts.
+    found = {key: name for key, known in names.items() for name in known[::-1] if name in arrays}
+    if not {"positions", "numbers"} <= found.keys() or arrays[found["positions"]].ndim != 3:
         raise InputError(f"{path}: needs positions (frames, atoms, 3) and numbers; has {[*arrays]}")
-    named["energy"] = _one_a_frame(named["energy"], path)
-    named["stress"] = _matrices(named["stress"], path)
-    length = length_factor(length_unit or _stated(arrays, "r_unit", "A"), path)
-    energy = energy_factor(energy_unit or _stated(arrays, "e_unit", "eV"), path)
-    return [_frame(named, index, length, energy) for index in range(len(positions))]
+    shapes = _shapes(*arrays[found["positions"]].shape[:2])
+    for key, name in found.items():
+        _check(arrays[name], f"{path}: {name}", _KINDS.get(key, _NUMERIC), shapes[key])
+    named = {key: arrays[name] for key, name in found.items()}
+    named["numbers"] = _numbers(named["numbers"], f"{path}: {found['numbers']}")
+    stated = {key: f"{key}_unit" for key in Units._fields if f"{key}_unit" in named}
+    units = Units(**{key: str(_text(named[name]).item()) for key, name in stated.items()})
+    return _frames(named), units
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -57,66 +70,91 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: not a numpy archive of plain arrays ({error})") from error
 
 
-def _one_a_frame(energy: np.ndarray | None, path: Path) -> np.ndarray | None:
-    """Energies (k,), also of the (k, 1) of the first MD17 sets."""
-    if energy is not None and energy.shape[1:] not in ((), (1,)):
-        raise InputError(f"{path}: energies of shape {energy.shape}; give one a frame")
-    return energy.reshape(-1) if energy is not None and energy.ndim == 2 else energy
+def _shapes(k: int, n: int) -> dict[str, _Shapes]:
+    """Shapes the arrays of k frames of n atoms may have."""
+    # With three frames (k, 3) and (3, 3) cannot be told apart.
+    flat_cells = ((k, 3), (3, 3)) if k != 3 else ()
+    return {
+        "positions": ((k, n, 3),),
+        "numbers": ((n,), (k, n)),
+        "energy": ((k,), (k, 1)),
+        "forces": ((k, n, 3),),
+        "stress": ((k, 3, 3), (k, 6)),
+        "cell": ((k, 3, 3), (k, 9), (3,), *flat_cells),
+        "pbc": ((k, 3), (3,), ()),
+        "group": ((k,), ()),
+        "length_unit": ((), (1,)),
+        "energy_unit": ((), (1,)),
+    }
 
 
-def _matrices(stress: np.ndarray | None, path: Path) -> np.ndarray | None:
-    """Stresses (k, 3, 3), also of (k, 6)."""
-    if stress is None or stress.shape[1:] == (3, 3):
-        return stress
-    if stress.shape[1:] != (6,):
-        raise InputError(
-            f"{path}: stress of shape {stress.shape}; give (frames, 3, 3), or (frames, 6) in the "
-            "order xx, yy, zz, yz, xz, xy"
+def _check(array: np.ndarray, label: str, kinds: str, shapes: _Shapes) -> None:
+    """Refuse an array of another kind or shape."""
+    if array.dtype.kind not in kinds:
+        wanted = "text" if kinds == _TEXT else "numbers"
+        raise InputError(f"{label} of type {array.dtype}; give {wanted}")
+    if array.shape not in shapes:
+        raise InputError(f"{label} of shape {array.shape}; give {' or '.join(map(str, shapes))}")
+
+
+def _numbers(numbers: np.ndarray, label: str) -> np.ndarray:
+    """Atomic numbers of numbers or symbols."""
+    if numbers.dtype.kind in _TEXT:
+        try:
+            return np.vectorize(_SYMBOLS.__getitem__, otypes=[np.int32])(_text(numbers))
+        except KeyError as error:
+            raise InputError(f"{label}: unknown symbol {error}; give chemical symbols") from error
+    if np.any(numbers != np.rint(numbers)):
+        raise InputError(f"{label} not whole; give atomic numbers or chemical symbols")
+    return numbers.astype(np.int32)
+
+
+def _text(array: np.ndarray) -> np.ndarray:
+    """Strings, also of bytes."""
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
+
+
+def _cells(cell: np.ndarray | None, k: int) -> np.ndarray:
+    """Cells (k, 3, 3) of any of the shapes they come in; zeros if there are none."""
+    if cell is None:
+        return np.zeros((k, 3, 3))
+    if cell.shape == (k, 9):
+        cell = cell.reshape(k, 3, 3)
+    elif cell.shape in ((k, 3), (3,)):
+        cell = cell[..., None] * np.eye(3)
+    return np.broadcast_to(cell, (k, 3, 3))
+
+
+def _frames(named: dict[str, np.ndarray]) -> list[Frame]:
+    floats = {
+        key: named[key].astype(np.float64)
+        for key in ("positions", "energy", "forces", "stress", "cell")
+        if key in named
+    }
+    k, n = floats["positions"].shape[:2]
+    cells = _cells(floats.get("cell"), k)
+    numbers = np.broadcast_to(named["numbers"], (k, n))
+    pbc = named.get("pbc", cells.any(axis=(1, 2))[:, None]).astype(bool)
+    pbc = np.broadcast_to(pbc, (k, 3))
+    groups = np.broadcast_to(_text(named.get("group", np.array(""))), (k,))
+    return [
+        Frame(
+            Configuration(
+                positions=floats["positions"][index][real],
+                cell=cells[index],
+                pbc=pbc[index],
+                numbers=numbers[index][real],
+                total_charge=np.zeros(()),
+            ),
+            floats["energy"][index].item() if "energy" in floats else None,
+            floats["forces"][index][real] if "forces" in floats else None,
+            _matrix(floats["stress"][index]) if "stress" in floats else None,
+            str(groups[index]),
+            index,
         )
-    return np.array([from_voigt(row) for row in stress]).reshape(-1, 3, 3)
+        for index, real in enumerate(numbers != PADDING)
+    ]
 
 
-def _stated(arrays: dict[str, np.ndarray], key: str, default: str) -> str:
-    value = arrays.get(key, default)
-    text = value.item() if isinstance(value, np.ndarray) else value
-    return text.decode() if isinstance(text, bytes) else str(text)
-
-
-def _frame(named: dict[str, np.ndarray | None], index: int, length: float, energy: float) -> Frame:
-    def of_frame(key: str, dimensions: int) -> np.ndarray | None:
-        """Row of an array that may be common to all frames."""
-        array = named[key]
-        if array is None or (array.ndim > dimensions and index >= len(array)):
-            return None
-        return np.asarray(array[index] if array.ndim > dimensions else array)
-
-    numbers = of_frame("numbers", 1)
-    problem = "" if numbers is not None else "no numbers"
-    positions = np.asarray(named["positions"][index], dtype=np.float64)
-    numbers = np.zeros(0, dtype=np.int32) if numbers is None else numbers.astype(np.int32)
-    if len(numbers) != len(positions):
-        problem = problem or f"{len(numbers)} numbers for {len(positions)} positions"
-        positions, numbers = positions[:0], numbers[:0]
-    real = numbers != PADDING
-    cell, pbc = of_frame("cell", 2), of_frame("pbc", 1)
-    forces, stress = of_frame("forces", 2), of_frame("stress", 2)
-    total, group = of_frame("energy", 0), of_frame("group", 0)
-    cell = np.zeros((3, 3)) if cell is None else cell.astype(np.float64) * length
-    if forces is not None:
-        forces = forces.astype(np.float64) * energy / length
-        forces = forces[real] if len(forces) == len(real) else forces
-    return Frame(
-        Configuration(
-            positions=positions[real] * length,
-            cell=cell,
-            pbc=np.full(3, bool(cell.any())) if pbc is None else pbc.astype(bool),
-            numbers=numbers[real],
-            total_charge=np.zeros(()),
-        ),
-        None if total is None else float(total) * energy,
-        forces,
-        None if stress is None else stress.astype(np.float64),
-        "" if group is None else str(group),
-        index,
-        problem,
-    )
+def _matrix(stress: np.ndarray) -> np.ndarray:
+    return stress if stress.shape == (3, 3) else from_voigt(stress)

@@ -1,12 +1,13 @@
 """`read_dataset`: any of the five formats, told by the file's name, into one `Dataset`."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from thermosearch.dataset import ase_formats, mlip, npz, runner
 from thermosearch.dataset.frames import Dataset, Frame, Label, checked, listed
+from thermosearch.dataset.units import Units, converted
 from thermosearch.runtime.errors import InputError
 
 Format = Literal["extxyz", "db", "npz", "runner", "mlip"]
@@ -46,8 +47,10 @@ def read_dataset(
     elements : sequence of str, optional
         Symbols of the type numbers 0, 1, ... of an MLIP file, which does not name them.
     length_unit, energy_unit : str, optional
-        "A" or "bohr"; "eV", "hartree", "kcal/mol" or "kJ/mol". Default: the format's own
-        convention, bohr and hartree for RuNNer, A and eV elsewhere.
+        Of the numbers in the file, whatever its format: "A" or "bohr"; "eV", "hartree",
+        "kcal/mol" or "kJ/mol". Forces are in the quotient of the two, stresses in energy_unit by
+        length_unit^3, a virial in energy_unit. Default: the format's own convention, bohr and
+        hartree for RuNNer, what an .npz states as `r_unit` and `e_unit`, A and eV elsewhere.
     group_key : str, optional
         Where the name of a frame's group stands; default "group", then "config_type".
     require : tuple of {"energy", "forces", "stress"}
@@ -76,17 +79,13 @@ def read_dataset(
     if kind is None:
         known = ", ".join(_SUFFIXES)
         raise InputError(f"{path}: format not told by its name (known: {known}); state `format`")
-    readers: dict[Format, Callable[[], list[Frame]]] = {
-        "extxyz": lambda: ase_formats.read_extxyz(path, group_key),
-        "db": lambda: ase_formats.read_database(path, group_key),
-        "npz": lambda: npz.read(path, length_unit, energy_unit, group_key),
-        "runner": lambda: runner.read(path, length_unit or "bohr", energy_unit or "hartree"),
-        "mlip": lambda: mlip.read(path, elements),
-    }
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; give a file with reference calculations")
+    frames, default = _as_written(path, kind, elements, group_key)
+    stated = {"length": length_unit, "energy": energy_unit}
+    units = default._replace(**{key: unit for key, unit in stated.items() if unit is not None})
     dataset = checked(
-        readers[kind](),
+        converted(frames, units, path),
         str(path),
         bad=bad,
         require=require,
@@ -97,3 +96,20 @@ def read_dataset(
         count = f"{len(dataset.skipped)} of {len(dataset) + len(dataset.skipped)} frames left out"
         _log.warning("%s: %s: %s", path, count, listed(dataset.skipped))
     return dataset
+
+
+def _as_written(
+    path: Path, kind: Format, elements: Sequence[str] | None, group_key: str | None
+) -> tuple[list[Frame], Units]:
+    """Frames with the numbers of the file, and the units these are in unless others are stated."""
+    match kind:
+        case "extxyz":
+            return ase_formats.read_extxyz(path, group_key), Units()
+        case "db":
+            return ase_formats.read_database(path, group_key), Units()
+        case "npz":
+            return npz.read(path, group_key)
+        case "runner":
+            return runner.read(path), Units("bohr", "hartree")
+        case "mlip":
+            return mlip.read(path, elements), Units()

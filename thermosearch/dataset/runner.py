@@ -14,16 +14,14 @@ from ase.data import atomic_numbers
 
 from thermosearch.configuration import Configuration
 from thermosearch.dataset.frames import Frame, unreadable
-from thermosearch.dataset.units import energy_factor, length_factor
 from thermosearch.runtime.errors import InputError
 
 _ATOM_FIELDS = 9
 
 
-def read(path: Path, length_unit: str, energy_unit: str) -> list[Frame]:
-    """Frames of an `input.data`, from the units given into A and eV."""
-    length, energy = length_factor(length_unit, path), energy_factor(energy_unit, path)
-    return [_frame(lines, index, length, energy) for index, lines in enumerate(_blocks(path))]
+def read(path: Path) -> list[Frame]:
+    """Frames of an `input.data`, the numbers as they come."""
+    return [_frame(lines, index) for index, lines in enumerate(_blocks(path))]
 
 
 def _blocks(path: Path) -> Iterator[list[list[str]]]:
@@ -49,7 +47,7 @@ def _blocks(path: Path) -> Iterator[list[list[str]]]:
         yield [*block, ["truncated"]]
 
 
-def _frame(lines: list[list[str]], index: int, length: float, energy: float) -> Frame:
+def _frame(lines: list[list[str]], index: int) -> Frame:
     def values(key: str) -> list[list[str]]:
         return [words[1:] for words in lines if words[0] == key]
 
@@ -71,14 +69,14 @@ def _frame(lines: list[list[str]], index: int, length: float, energy: float) -> 
     periodic = cell.size == 9
     return Frame(
         Configuration(
-            positions=positions * length,
-            cell=cell * length if periodic else np.zeros((3, 3)),
+            positions=positions,
+            cell=cell if periodic else np.zeros((3, 3)),
             pbc=np.full(3, periodic),
             numbers=np.array(numbers, dtype=np.int32),
             total_charge=np.array(charge[0] if charge else 0.0),
         ),
-        total[0] * energy if total else None,
-        forces * (energy / length),
+        total[0] if total else None,
+        forces,
         index=index,
         problem=problem,
     )
