@@ -26,7 +26,7 @@ from thermosearch.runtime.run_folder import (
     opened_run,
 )
 from thermosearch.runtime.stop import Periodic, StopRequest
-from thermosearch.runtime.study import StrictModel, parse_study, read_toml, study_kind
+from thermosearch.runtime.study import StrictModel, input_files, parse_study, read_toml, study_kind
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def load(address: str) -> Any:
 
 
 def _given(kind: str, text: str, suffix: str, parsed: StrictModel) -> GivenStudy:
-    return GivenStudy(kind, text, suffix, parsed.model_dump(mode="json"))
+    return GivenStudy(kind, text, suffix, parsed.model_dump(mode="json"), input_files(parsed))
 
 
 def _output_folder(

@@ -133,6 +133,47 @@ def test_resuming_with_another_study_names_what_changed(
         )
 
 
+def test_resuming_with_another_input_file_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, out = tmp_path / "start.xyz", tmp_path / "out"
+    start.write_text("1\n\nSi 0 0 0\n")
+    study = {"kind": "search", "method": {"start": str(start)}}
+    stopped_after(3, out, study, monkeypatch)
+    start.write_text("1\n\nSi 0 0 1\n")
+    with pytest.raises(InputError, match=r"changed .*\(method\.start = .*start\.xyz\)") as caught:
+        run(study, out, resume=True)
+    assert "\n" not in str(caught.value)
+    start.write_text("1\n\nSi 0 0 0\n")
+    assert run(study, out, resume=True).status == "finished"
+
+
+def test_of_a_run_folder_as_input_its_arrays_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = {"kind": "search", "method": {"start": str(tmp_path / "before")}}
+    run({"kind": "search"}, tmp_path / "before")
+    stopped_after(3, tmp_path / "out", study, monkeypatch)
+    (tmp_path / "before" / "report.html").write_text("written again")
+    stopped_after(3, tmp_path / "out", study, monkeypatch)
+    (tmp_path / "before" / "results.h5").write_bytes(b"of another run")
+    with pytest.raises(InputError, match=r"method\.start = "):
+        run(study, tmp_path / "out", resume=True)
+
+
+def test_a_run_without_checksums_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, record = tmp_path / "start.xyz", tmp_path / "out" / "run.json"
+    start.write_text("")
+    study = {"kind": "search", "method": {"start": str(start)}}
+    stopped_after(3, tmp_path / "out", study, monkeypatch)
+    content = json.loads(record.read_text())
+    del content["inputs"]
+    record.write_text(json.dumps(content))
+    assert run(study, tmp_path / "out", resume=True).status == "finished"
+
+
 def test_resuming_with_another_walltime_is_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
+from thermosearch.launch import check_content
+from thermosearch.potentials.section import PotentialSection
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.study import (
     InputFile,
     RunSection,
     StrictModel,
+    input_files,
     parse_study,
     read_toml,
     study_kind,
@@ -174,3 +177,26 @@ def test_unknown_kind_names_the_known_ones(content: dict, words: str) -> None:
         study_kind(content, ("train", "search"), "s.toml")
     assert words in str(caught.value)
     assert '"train", "search"' in str(caught.value)
+
+
+def test_the_files_a_study_names_by_their_keys(tmp_path: Path) -> None:
+    for name in ("a.xyz", "b.xyz", "old.npz"):
+        (tmp_path / name).write_text("")
+    content = {"kind": "train", "data": [{"file": "a.xyz"}], "test": ["b.xyz"], "start": "old.npz"}
+    study, _ = check_content(content, "study.toml", tmp_path)
+    assert input_files(study) == {
+        "data[0].file": tmp_path / "a.xyz",
+        "test[0].file": tmp_path / "b.xyz",
+        "start": tmp_path / "old.npz",
+    }
+
+
+@pytest.mark.parametrize(
+    "potential",
+    [
+        {"model": "silicon"},
+        {"ase": "ase.calculators.emt:EMT", "arguments": {"label": str(Path(__file__).resolve())}},
+    ],
+)
+def test_shipped_models_and_a_calculators_own_files_are_no_inputs(potential: dict) -> None:
+    assert input_files(PotentialSection.model_validate(potential)) == {}

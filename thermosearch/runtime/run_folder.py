@@ -2,13 +2,15 @@
 
 study.toml / study.json   as given
 study.resolved.json       with every default filled in
-run.json                  versions, seed, and one entry a session: ranks, times, how it ended
+run.json                  versions, seed, checksums of the input files, and one entry a session:
+                          ranks, times, how it ended
 results.json, results.h5  numbers with errors and units; arrays by name
 checkpoints/, run.log     what `--resume` and a reader need
 """
 
 import errno
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -49,12 +51,15 @@ class GivenStudy:
         ".toml" or ".json".
     resolved : mapping
         Every key with its value, plain JSON types.
+    inputs : mapping of str to Path
+        Files and folders it names, by their keys.
     """
 
     kind: str
     text: str
     suffix: str
     resolved: Mapping[str, Any]
+    inputs: Mapping[str, Path]
 
     @property
     def seed(self) -> int:
@@ -103,8 +108,8 @@ def opened_run(path: Path, study: GivenStudy, *, resume: bool) -> Iterator[RunFo
     Raises
     ------
     InputError
-        If the folder holds another run or other files, if the study has changed, or if another
-        process is running there.
+        If the folder holds another run or other files, if the study or a file it names has
+        changed, or if another process is running there.
     """
     folder = RunFolder(path)
     began = _check_folder(folder, study, resume)
@@ -190,6 +195,7 @@ def _check_folder(folder: RunFolder, study: GivenStudy, resume: bool) -> bool:
             f"{path}: already holds a run; go on with it by --resume, or give a new --output"
         )
     _check_same_study(folder, study)
+    _check_same_inputs(folder, study)
     return True
 
 
@@ -226,6 +232,7 @@ def _begin(folder: RunFolder, study: GivenStudy) -> None:
         "kind": study.kind,
         "seed": study.seed,
         "versions": versions(),
+        "inputs": _checksums(study),
         "sessions": [],
     }
     folder.write("run.json", _json(record))
@@ -243,6 +250,33 @@ def _check_same_study(folder: RunFolder, study: GivenStudy) -> None:
             f"{folder.path}: the study has changed since this run began ({', '.join(changed)}); "
             "undo the change, or begin a new run with another --output"
         )
+
+
+def _check_same_inputs(folder: RunFolder, study: GivenStudy) -> None:
+    record = json.loads((folder.path / "run.json").read_text(encoding="utf-8"))
+    before = record.get("inputs", {})
+    now = _checksums(study) if before else {}
+    changed = [f"{key} = {study.inputs[key]}" for key in before if now.get(key) != before[key]]
+    if changed:
+        raise InputError(
+            f"{folder.path}: a file has changed since this run began ({', '.join(changed)}); "
+            "put back what it was, or begin a new run with another --output"
+        )
+
+
+def _checksums(study: GivenStudy) -> dict[str, str]:
+    """SHA-256 of the content of every input; of a run folder, that of its arrays."""
+    found = {}
+    for key, path in study.inputs.items():
+        file = path / "results.h5" if path.is_dir() else path
+        if key.rpartition(".")[2] in _FREE_KEYS or not file.is_file():
+            continue
+        try:
+            with file.open("rb") as stream:
+                found[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise explain_os_error(error, f"reading {key} = {file}") from error
+    return found
 
 
 def _differences(before: Any, after: Any, prefix: str = "") -> set[str]:

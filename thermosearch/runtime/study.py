@@ -122,6 +122,36 @@ def parse_study(
         raise InputError(report_mistakes(error, model, content, source)) from error
 
 
+def input_files(value: Any, key: str = "") -> dict[str, Path]:
+    """Files and folders that a study names and whose existence its checks have seen.
+
+    What an ASE calculator is given in `arguments` is left out: it may be a file it writes.
+
+    Parameters
+    ----------
+    value : StrictModel
+        A study; within it, any value.
+    key : str
+        Of the value.
+
+    Returns
+    -------
+    dict of str to Path
+        By their keys, "system.bulk" or "data[0].file".
+    """
+    if isinstance(value, StrictModel):
+        parts = {f"{key}.{name}".removeprefix("."): each for name, each in value}
+    elif isinstance(value, tuple):
+        parts = {f"{key}[{index}]": each for index, each in enumerate(value)}
+    else:
+        # The checks have made them absolute; a shipped model's name stays a name.
+        found = isinstance(value, str | Path) and Path(value).is_absolute()
+        return {key: Path(value)} if found else {}
+    return {
+        name: path for key, each in parts.items() for name, path in input_files(each, key).items()
+    }
+
+
 def study_kind(content: dict[str, Any], known: tuple[str, ...], source: str) -> str:
     """Kind of a study, one of `known`.
 
