@@ -26,7 +26,7 @@ resumable, 130 interrupted twice. Parallel: mpiexec -n 4 thermosearch search stu
 
 _RUNS = {
     "train": "train a neural force field on reference data",
-    "search": "search the structure a surface adopts",
+    "search": "search the lowest structures of a surface, a cluster or a crystal",
     "surface": "surface free energies against temperature, pressure and chemical potential",
     "nested": "sample partition functions and phase diagrams",
     "harmonic": "free energies, thermal expansion and transitions of crystals",
@@ -186,7 +186,8 @@ def _parser() -> argparse.ArgumentParser:
     each.set_defaults(command=_report)
 
     each = commands.add_parser("new", help="print a commented study, or a Slurm script")
-    each.add_argument("kind", type=_known(*ENGINES, _SLURM), metavar="KIND")
+    kinds = (*ENGINES, _SLURM)
+    each.add_argument("kind", type=_known(*kinds), metavar="KIND", help=", ".join(kinds))
     each.set_defaults(command=_new)
 
     each = commands.add_parser("validate", help="check study files without running them")

@@ -71,7 +71,7 @@ class PhaseSection(StrictModel):
     name : str
         Of the phase.
     structure : file or None
-        Its unit cell, any format of ASE, relaxed with the potential ...
+        Its unit cell, any format of ASE, taken as given: relax it with the potential first ...
     bulk : BulkSection or None
         ... or built.
     supercell : 3 or 3 x 3 int
