@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
+from logging import Logger
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from thermosearch.runtime.communicator import Communicator, world
 from thermosearch.runtime.compile_cache import keep_compilations
 from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.devices import claim_devices
-from thermosearch.runtime.errors import InputError, Stopped
+from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.files import numbered_folder
 from thermosearch.runtime.log import run_log
 from thermosearch.runtime.results import Results, read_results
@@ -138,6 +139,9 @@ def run(
         log = stack.enter_context(run_log(path / "run.log", ranks, quiet=quiet))
         if ranks.on_root(lambda: is_finished(folder)):
             log.info("%s: finished already", path)
+            # A full disk may have kept the last session from it.
+            if not ranks.on_root((path / "report.html").is_file):
+                _write_report(path, ranks, log)
             return ranks.on_root(lambda: read_results(path / "results.json"))
         ranks.on_root(lambda: begin_session(folder, ranks.size))
         limit = parsed.run.walltime if walltime is None else walltime
@@ -221,16 +225,17 @@ def _execute(study: StrictModel, given: GivenStudy, context: RunContext) -> Resu
     log.debug("compilations are kept in %s", cache)
     execute: Callable[[StrictModel, RunContext], Results] = load(ENGINES[given.kind].execute)
     start = time.monotonic()
-    try:
-        results = execute(study, context)
-    except Stopped:
-        results = Results(given.kind, "stopped")
+    results = execute(study, context)
     wall_s = time.monotonic() - start
     ranks.on_root(lambda: finish_session(context.folder, given, results, wall_s))
     if results.status == "stopped":
         log.warning("stopped after %.0f s; go on with --resume --output %s", wall_s, path)
     else:
-        report = ranks.on_root(lambda: load(REPORT)(path))
         log.info("finished in %.0f s\nnumbers: %s", wall_s, path.resolve() / "results.json")
-        log.info("report:  %s (open it in a browser)", report.resolve())
+        _write_report(path, ranks, log)
     return results
+
+
+def _write_report(path: Path, ranks: Communicator, log: Logger) -> None:
+    report = ranks.on_root(lambda: load(REPORT)(path))
+    log.info("report:  %s (open it in a browser)", report.resolve())

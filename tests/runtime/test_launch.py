@@ -194,6 +194,29 @@ def test_resuming_a_finished_run_computes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "run.json").read_bytes() == record
 
 
+def test_resuming_a_finished_run_writes_the_report_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, written = tmp_path / "out" / "report.html", "the page"
+
+    def disk_is_full(folder: Path) -> Path:
+        raise InputError(f"writing {page}: the disk is full")
+
+    def write(folder: Path) -> Path:
+        page.write_text(written)
+        return page
+
+    monkeypatch.setattr("toy.no_report", disk_is_full)
+    with pytest.raises(InputError, match="the disk is full"):
+        run({"kind": "search"}, tmp_path / "out")
+    monkeypatch.setattr("toy.no_report", write)
+    run({"kind": "search"}, tmp_path / "out", resume=True)
+    assert page.read_text() == "the page"
+    written = "another page"
+    run({"kind": "search"}, tmp_path / "out", resume=True)
+    assert page.read_text() == "the page"
+
+
 def test_resume_needs_to_know_where(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--resume needs --output"):
         run({"kind": "search"}, resume=True)

@@ -1,4 +1,4 @@
-"""How a run ends: exit codes, and the two exceptions that are not bugs."""
+"""How a run ends: exit codes, and the exception that is not a bug."""
 
 import errno
 
@@ -18,13 +18,6 @@ class InputError(Exception):
 
     Its message is one clear line (one a mistake) naming file, key, value and remedy; it is
     shown without a traceback and the exit code is 2.
-    """
-
-
-class Stopped(Exception):
-    """The engine wrote its checkpoint and stopped as asked; the exit code is 75.
-
-    An engine that has partial results returns `Results(status="stopped")` instead.
     """
 
 
