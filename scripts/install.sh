@@ -40,7 +40,8 @@ show_progress() {
 }
 
 python="$(find_python)"
-[ -x .venv/bin/python ] || "$python" -m venv .venv ||
+# Without pip it is what a failed or interrupted attempt left.
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv ||
     fail "cannot make .venv (on Debian and Ubuntu: apt install python3-venv)"
 stamp="$(cat pyproject.toml - <<<"$extras $(.venv/bin/python --version)" | cksum)"
 if [ "$stamp" = "$(cat ".venv/installed-$extras" 2>/dev/null)" ]; then
