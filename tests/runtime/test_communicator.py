@@ -9,7 +9,7 @@ import pytest
 
 from thermosearch.runtime import communicator as module
 from thermosearch.runtime.communicator import Communicator, launched, world
-from thermosearch.runtime.devices import claim_devices
+from thermosearch.runtime.devices import claim_devices, thread_count
 from thermosearch.runtime.errors import InputError
 
 
@@ -143,3 +143,15 @@ def test_ranks_share_the_gpus_of_their_node(monkeypatch: pytest.MonkeyPatch) -> 
     ranks.local_rank = 4
     claim_devices(ranks)
     assert module.os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+
+
+def test_threads_are_the_processors_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NPROC", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert thread_count() == 2
+    # macOS does not know the question.
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert thread_count() == 8
+    monkeypatch.setenv("NPROC", "3")
+    assert thread_count() == 3

@@ -59,4 +59,8 @@ def visible_gpus() -> list[str]:
 def thread_count() -> int:
     """Threads XLA's CPU backend uses in this process."""
     chosen = os.environ.get("NPROC", "")
-    return int(chosen) if chosen.isdigit() else len(os.sched_getaffinity(0))
+    if chosen.isdigit():
+        return int(chosen)
+    # macOS does not bind processes to processors.
+    bound = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if bound else os.cpu_count() or 1
