@@ -65,6 +65,7 @@ def test_units_names_and_conditions() -> None:
     assert title("force_mae") == "Force MAE"
     assert key_and_unit("surface_energy_J_per_m2") == ("surface_energy", "J/m^2")
     assert key_and_unit("energy_mae_meV_per_atom") == ("energy_mae", "meV/atom")
+    assert key_and_unit("energy_epsilon") == ("energy", "epsilon")
     assert key_and_unit("hits") == ("hits", "")
     assert conditions({"T_K": 300, "phase": "liquid"}) == "T\u00a0=\u00a0300\u00a0K, phase: liquid"
     assert conditions({"model_error": 3.16e-7, "p_GPa": 7.82145129}) == (

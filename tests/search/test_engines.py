@@ -9,9 +9,13 @@ import pytest
 
 import thermosearch
 from thermosearch.runtime.errors import InputError
+from thermosearch.search.archive import Archive, Minimum
 from thermosearch.search.engines import ENGINES, Engine
 from thermosearch.search.evaluate import Relaxer
 from thermosearch.search.execute import relaxation_of
+from thermosearch.search.finish import Minima
+from thermosearch.search.frames import frames_of
+from thermosearch.search.members import RelaxedSlab
 from thermosearch.search.problem import Problem, make_problem
 from thermosearch.search.seed import SeedSearch
 from thermosearch.search.study import SearchStudy
@@ -147,7 +151,22 @@ def test_side_by_side_they_share_budget_and_archive(tmp_path: Path) -> None:
     assert minima[0].info["point_group_order"] == 20
     assert sum(atoms.info["hits"] for atoms in minima) > 4
     stored = list(ase.db.connect(tmp_path / "run/structures/minima.db").select())
-    assert [row.energy_eV for row in stored] == [atoms.info["energy_eV"] for atoms in minima]
+    energies = [atoms.info["energy_epsilon"] for atoms in minima]
+    assert [row.energy_epsilon for row in stored] == energies
+    assert told["lowest_energy", None].unit == "epsilon"
+    assert [s["energy_epsilon"] for s in results.structures if "minima" in s["file"]] == energies
+    assert not [key for s in results.structures for key in s if key.endswith("_eV")]
+
+
+def test_a_minimum_and_its_parent_have_energies_in_one_unit(cluster: Problem) -> None:
+    positions = SeedSearch("random", 0, 5, cluster).ask()[0].positions
+    minimum = Minimum(-16.0, positions, seed=0, generation=1, parent=-15.5)
+    archive = Archive(cluster.founder, 1, 0.1, 0.1, minima=[minimum])
+    best = RelaxedSlab(None, -16.0, positions, calls=1, converged=True)
+    frames = frames_of(cluster, Minima(archive, [minimum], [0]), [best])
+    (atoms,) = frames["structures/minima.extxyz"]
+    assert atoms.info["energy_epsilon"] == -16.0
+    assert atoms.info["parent_energy_epsilon"] == -15.5
 
 
 def test_engines_side_by_side_need_a_budget(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ UNIT_SUFFIXES = {
     "_A3": "A^3",
     "_meV": "meV",
     "_eV": "eV",
+    "_epsilon": "epsilon",
     "_GPa": "GPa",
     "_deg": "deg",
     "_A": "A",

@@ -26,6 +26,7 @@ from thermosearch.search.observables import (
     top_dimers,
 )
 from thermosearch.search.problem import Problem
+from thermosearch.search.quantities import energy_unit
 from thermosearch.structure.layer_group import symmetry_label
 from thermosearch.structure.matching import point_group_order
 
@@ -46,7 +47,7 @@ def frames_of(problem: Problem, minima: Minima, slabs: list[RelaxedSlab]) -> Fra
         "structures/best.extxyz": [own(whole.energy, whole.positions, label="best structure")],
         "structures/founder.extxyz": [],
         "structures/minima.extxyz": [
-            own(each.energy, each.positions, label=f"minimum {rank}", **_ancestry(each))
+            own(each.energy, each.positions, label=f"minimum {rank}", **_ancestry(problem, each))
             for rank, each in enumerate(minima.archive.minima)
         ],
         "structures/members.extxyz": [
@@ -74,14 +75,12 @@ def write_frames(frames: Frames, context: RunContext) -> None:
             buffer = io.StringIO()
             ase.io.write(buffer, group, format="extxyz")
             context.folder.write(name, buffer.getvalue())
-    _write_database(frames["structures/minima.extxyz"], context)
+    context.folder.write("structures/minima.db", _database(frames["structures/minima.extxyz"]))
 
 
-def _write_database(minima: list[Atoms], context: RunContext) -> None:
-    """Write beside and rename: SQLite would leave half a file after a kill."""
-    target = context.folder.file("structures/minima.db")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+def _database(minima: list[Atoms]) -> bytes:
+    """Make an ASE database in a temporary folder: the run's may lack the locks SQLite needs."""
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "minima.db"
         with ase.db.connect(path) as database:
             for atoms in minima:
@@ -89,10 +88,10 @@ def _write_database(minima: list[Atoms], context: RunContext) -> None:
                 bare = atoms.copy()
                 bare.info = {}
                 database.write(bare, key_value_pairs=facts)
-        path.replace(target)
+        return path.read_bytes()
 
 
-def _ancestry(minimum: Minimum) -> dict[str, str | int | float]:
+def _ancestry(problem: Problem, minimum: Minimum) -> dict[str, str | int | float]:
     """Where a minimum was first met, and from which energy it was reached."""
     facts = {
         "engine": minimum.engine,
@@ -101,7 +100,9 @@ def _ancestry(minimum: Minimum) -> dict[str, str | int | float]:
         "first_hit_calls": minimum.calls,
         "hits": minimum.hits,
     }
-    return facts if np.isnan(minimum.parent) else facts | {"parent_energy_eV": minimum.parent}
+    if np.isnan(minimum.parent):
+        return facts
+    return facts | {f"parent_energy_{energy_unit(problem)}": minimum.parent}
 
 
 def _frame(
@@ -116,7 +117,7 @@ def _frame(
     atoms = to_ase(configuration)
     atoms.arrays["role"] = founder.role
     atoms.arrays["frozen"] = founder.role == FROZEN
-    atoms.info |= facts | {"energy_eV": energy}
+    atoms.info |= facts | {f"energy_{energy_unit(problem)}": energy}
     if not founder.is_slab:
         if not configuration.pbc.any() and len(atoms) <= LARGEST_CLUSTER:
             atoms.info["point_group_order"] = point_group_order(configuration)
