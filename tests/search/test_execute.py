@@ -1,28 +1,52 @@
 """A whole search on Stillinger-Weber Si(001): exact surface energies, resume, ranks."""
 
+import errno
 import json
+import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ase.db
 import ase.io
 import h5py
 import numpy as np
 import pytest
+from ase import Atoms
 
 import thermosearch
+from thermosearch.potentials.interface import Potential
+from thermosearch.runtime import files
 from thermosearch.runtime.checkpoint import CheckpointStore
+from thermosearch.runtime.communicator import Communicator
+from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Quantity, Results
-from thermosearch.search.problem import make_problem
+from thermosearch.runtime.run_folder import RunFolder
+from thermosearch.search import finish
+from thermosearch.search.archive import Minimum
+from thermosearch.search.evaluate import Evaluated, Relaxer
+from thermosearch.search.execute import relaxation_of
+from thermosearch.search.frames import write_frames
+from thermosearch.search.members import RelaxedSlab
+from thermosearch.search.problem import Problem, make_problem
+from thermosearch.search.proposal import Proposal
 from thermosearch.search.study import SearchStudy
 from thermosearch.units import EV_PER_A2_IN_J_PER_M2
 
 Build = Callable[..., SearchStudy]
+
+MINIMA = {
+    "structures/minima.extxyz": [
+        Atoms("Si2", [[0.0, 0.0, 0.0], [0.0, 0.0, 2.3]], info={"energy_eV": energy})
+        for energy in (-8.5, -8.25)
+    ]
+}
 
 EPSILON = 2.1683
 A0 = 5.43095
@@ -137,7 +161,74 @@ def test_a_terminated_run_resumes_bit_for_bit(
     same(tmp_path / "whole", tmp_path / "run")
 
 
-@pytest.mark.parametrize(("interval", "saves"), [(None, 3), ("01:00:00", 0)])
+def context(folder: Path, stop: Callable[[], bool] = lambda: False) -> RunContext:
+    """Surroundings of a serial run that is told to stop by `stop` alone."""
+    log, ranks = logging.getLogger("thermosearch.test"), Communicator()
+    store = CheckpointStore(folder / "checkpoints", ranks, log)
+    return RunContext(RunFolder(folder), ranks, store, stop, lambda: False, log)
+
+
+class Terminated:
+    """Calls of every batch relaxed to the end, with SIGTERM in one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+        self.calls: list[int] = []
+        self.moment: int | None = None
+        relax = Relaxer.__call__
+
+        def watched(relaxer: Relaxer, proposals: Sequence[Proposal]) -> list[Evaluated]:
+            results = relax(relaxer, proposals)
+            if relaxer.relaxation.steps == steps:
+                self.calls.append(sum(each.calls for each in results))
+                if len(self.calls) == self.moment:
+                    os.kill(os.getpid(), signal.SIGTERM)
+            return results
+
+        monkeypatch.setattr(Relaxer, "__call__", watched)
+
+    def run(self, given: SearchStudy, output: Path, moment: int | None = None) -> Results:
+        self.calls, self.moment = [], moment
+        return thermosearch.run(given, output=output, resume=True, quiet=True)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_stop_in_the_final_relaxations_loses_none_of_them(
+    study: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, batch: int, last: bool
+) -> None:
+    # Nothing is saved by the clock: what is there was saved at the end of the search or the stop.
+    given = study(run={"checkpoint_interval": 3600.0, "batch": batch})
+    final = Terminated(monkeypatch, given.method.final_steps)
+    whole = final.run(given, tmp_path / "whole")
+    all_calls = final.calls
+    assert len(all_calls) == {1: 3, 2: 2}[batch], "three candidates are left"
+    moment = len(all_calls) if last else 1
+    stopped = final.run(given, tmp_path / "run", moment)
+    assert stopped.status == "stopped"
+    assert final.calls == all_calls[:moment]
+    assert sum(all_calls[:moment]) < stopped.evaluations < whole.evaluations
+    resumed = final.run(given, tmp_path / "run")
+    assert resumed.status == "finished"
+    assert final.calls == all_calls[moment:], "neither generations nor what was relaxed"
+    same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_members_of_a_committee_are_not_relaxed_after_a_stop(
+    problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positions = np.asarray(problem.founder.configuration.positions)
+    slab = RelaxedSlab(None, -1.0, positions, calls=1, converged=True)
+    relaxed: list[Potential] = []
+    monkeypatch.setattr(finish, "members_of", lambda potential: [potential] * 3)
+    monkeypatch.setattr(finish, "relax_with", lambda *given: relaxed.append(given[0]) or slab)
+    best = Minimum(-1.0, positions, seed=0, generation=0)
+    relaxation = relaxation_of(problem.method)
+    told = context(tmp_path, stop=lambda: len(relaxed) == 2)
+    assert finish.relax_best_with_members(problem, best, relaxation, told) is None
+    assert len(relaxed) == 2
+
+
+@pytest.mark.parametrize(("interval", "saves"), [(None, 3), ("01:00:00", 1)])
 def test_every_generation_is_saved_unless_the_study_says_how_often(
     study: Build,
     tmp_path: Path,
@@ -149,10 +240,46 @@ def test_every_generation_is_saved_unless_the_study_says_how_often(
     given["run"].pop("checkpoint_interval")
     if interval is not None:
         given["run"]["checkpoint_interval"] = interval
-    saved: list[int] = []
-    monkeypatch.setattr(CheckpointStore, "save", lambda store, step, *state: saved.append(step))
+    saved: list[bool] = []
+
+    def note(store: CheckpointStore, step: int, arrays: dict[str, np.ndarray], meta: dict) -> None:
+        saved.append(any("/final/" in name for name in arrays))
+
+    monkeypatch.setattr(CheckpointStore, "save", note)
     thermosearch.run(given, output=tmp_path / "run", quiet=True)
-    assert len(saved) == saves
+    assert saved.count(False) == saves
+
+
+def test_the_database_needs_no_locks_in_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, connect = tmp_path / "run", ase.db.connect
+
+    def without_locks(path: Path) -> ase.db.core.Database:
+        if folder in Path(path).parents:
+            raise sqlite3.OperationalError("disk I/O error")
+        return connect(path)
+
+    monkeypatch.setattr(ase.db, "connect", without_locks)
+    write_frames(MINIMA, context(folder))
+    stored = connect(folder / "structures/minima.db").select()
+    assert [(row.formula, row.energy_eV) for row in stored] == [("Si2", -8.5), ("Si2", -8.25)]
+
+
+def test_a_disk_full_as_the_database_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = files._write_through
+
+    def full(path: Path, data: bytes) -> None:
+        if "minima.db" in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, data)
+
+    monkeypatch.setattr(files, "_write_through", full)
+    with pytest.raises(InputError, match=r"minima\.db: the disk is full; free some space"):
+        write_frames(MINIMA, context(tmp_path))
+    assert [each.name for each in (tmp_path / "structures").iterdir()] == ["minima.extxyz"]
 
 
 @pytest.mark.mpi

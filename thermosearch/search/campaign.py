@@ -47,19 +47,19 @@ def run_campaign(
     bool
         Whether all came to their end; if not, the checkpoint holds what is done.
     """
-    done = _resume(seeds, context)
+    _resume(seeds, context)
     bar.update(_progress(seeds, method))
     while active := [seed for seed in seeds if seed.active]:
         if context.stop():
-            _save(seeds, done, context)
+            save(seeds, context)
             return False
         relaxed = relax_all([seed.ask() for seed in active], relax, batch, context)
         for seed, individuals in zip(active, relaxed, strict=True):
             seed.tell(individuals)
         _migrate(active, method)
-        done += 1
-        if context.checkpoint_due():
-            _save(seeds, done, context)
+        over = not any(seed.active for seed in seeds)
+        if context.checkpoint_due() or over:
+            save(seeds, context)
         bar.update(_progress(seeds, method) - bar.n)
     return True
 
@@ -79,6 +79,14 @@ def relax_all(
     results = context.communicator.map(relax, batches)
     individuals = iter([one for each in results for one in each])
     return [[next(individuals) for _ in group] for group in groups]
+
+
+def save(seeds: list[SeedSearch], context: RunContext) -> None:
+    """Checkpoint of all seeds, under a number that grows with all that is done."""
+    done = sum(seed.rounds + len(seed.final) for seed in seeds)
+    if done:
+        arrays = {name: array for seed in seeds for name, array in seed.state().items()}
+        context.checkpoints.save(done, arrays, {})
 
 
 def _migrate(seeds: list[SeedSearch], method: MethodSection) -> None:
@@ -103,17 +111,9 @@ def _progress(seeds: list[SeedSearch], method: MethodSection) -> int:
     return sum(min(seed.calls, method.budget) if seed.active else method.budget for seed in seeds)
 
 
-def _save(seeds: list[SeedSearch], done: int, context: RunContext) -> None:
-    if done:
-        arrays = {name: array for seed in seeds for name, array in seed.state().items()}
-        context.checkpoints.save(done, arrays, {})
-
-
-def _resume(seeds: list[SeedSearch], context: RunContext) -> int:
-    """Bring the seeds to the latest checkpoint; how many generations it holds."""
+def _resume(seeds: list[SeedSearch], context: RunContext) -> None:
+    """Bring the seeds to the latest checkpoint."""
     checkpoint = context.checkpoints.load_latest()
-    if checkpoint is None:
-        return 0
-    for seed in seeds:
-        seed.restore(checkpoint.arrays)
-    return checkpoint.step
+    if checkpoint is not None:
+        for seed in seeds:
+            seed.restore(checkpoint.arrays)

@@ -6,7 +6,8 @@ from thermosearch.runtime.context import RunContext
 from thermosearch.runtime.results import Results
 from thermosearch.search.campaign import expected, run_campaign
 from thermosearch.search.evaluate import Relaxation, Relaxer
-from thermosearch.search.finish import relax_best_with_members, relax_candidates
+from thermosearch.search.finish import Minima, relax_best_with_members, relax_candidates
+from thermosearch.search.members import RelaxedSlab
 from thermosearch.search.problem import Problem, make_problem
 from thermosearch.search.seed import SeedSearch
 from thermosearch.search.study import MethodSection, SearchStudy
@@ -40,17 +41,11 @@ def execute(study: SearchStudy, context: RunContext) -> Results:
         for name in method.engines
         for index in range(method.seeds)
     ]
-    batch = study.run.batch or default_batch()
-    relax = Relaxer(
-        problem.potential, problem.founder, problem.freedom, relaxation_of(method), batch
-    )
-    with context.progress(expected(method), "search") as bar:
-        if not run_campaign(seeds, method, relax, batch, context=context, bar=bar):
-            return Results("search", "stopped", evaluations=sum(seed.calls for seed in seeds))
-        relax = relax.to_the_end()
-        minima = relax_candidates(problem, seeds, relax, batch, context)
-        best = minima.archive.minima[0]
-        slabs = relax_best_with_members(problem, best, relax.relaxation, context)
+    ended = _run(problem, seeds, study.run.batch or default_batch(), context)
+    if ended is None:
+        spent = sum(seed.calls + seed.final_calls for seed in seeds)
+        return Results("search", "stopped", evaluations=spent)
+    minima, slabs = ended
     return summarise(study, problem, seeds, minima=minima, slabs=slabs, context=context)
 
 
@@ -70,6 +65,26 @@ def relaxation_of(method: MethodSection) -> Relaxation:
 def default_batch() -> int:
     """Individuals relaxed together: a CPU does them one by one whatever the batch."""
     return 1 if jax.default_backend() == "cpu" else 32
+
+
+def _run(
+    problem: Problem, seeds: list[SeedSearch], batch: int, context: RunContext
+) -> tuple[Minima, list[RelaxedSlab]] | None:
+    """All generations, then the relaxations to the end; None if told to stop."""
+    method = problem.method
+    relax = Relaxer(
+        problem.potential, problem.founder, problem.freedom, relaxation_of(method), batch
+    )
+    with context.progress(expected(method), "search") as bar:
+        if not run_campaign(seeds, method, relax, batch, context=context, bar=bar):
+            return None
+        relax = relax.to_the_end()
+        minima = relax_candidates(problem, seeds, relax, batch, context)
+        if minima is None:
+            return None
+        best = minima.archive.minima[0]
+        slabs = relax_best_with_members(problem, best, relax.relaxation, context)
+        return None if slabs is None else (minima, slabs)
 
 
 def _announce(problem: Problem, context: RunContext) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from thermosearch.search.archive import Archive, Minimum
 from thermosearch.search.engines import ENGINES, Setup
-from thermosearch.search.evaluate import Evaluated
+from thermosearch.search.evaluate import Evaluated, Rejection
 from thermosearch.search.problem import Problem
 from thermosearch.search.proposal import Proposal
 from thermosearch.search.study import MethodSection
@@ -81,6 +81,8 @@ class SeedSearch:
         Its lowest distinct individuals.
     history : History
         Every individual.
+    final : list of Evaluated
+        After the last generation: its `unrelaxed` candidates, as far as they are by now.
     """
 
     def __init__(self, engine_name: str, index: int, run_seed: int, problem: Problem) -> None:
@@ -98,6 +100,7 @@ class SeedSearch:
         self.engine = ENGINES[engine_name](setup)
         self.candidates = Archive(problem.founder, CANDIDATES, ALIKE_ENERGY, ALIKE_FINGERPRINT)
         self.history = History()
+        self.final: list[Evaluated] = []
         self._asked: list[Proposal] = []
 
     @property
@@ -114,6 +117,16 @@ class SeedSearch:
     def calls(self) -> int:
         """Energy+force calls so far."""
         return sum(self.history.calls)
+
+    @property
+    def final_calls(self) -> int:
+        """Energy+force calls after its last generation."""
+        return sum(each.calls for each in self.final)
+
+    @property
+    def unrelaxed(self) -> list[Minimum]:
+        """Candidates that are not relaxed to the end by the search itself."""
+        return [each for each in self.candidates.minima if not each.converged]
 
     @property
     def active(self) -> bool:
@@ -156,6 +169,7 @@ class SeedSearch:
             "engine": self.engine.state(),
             "candidates": self.candidates.state(),
             "history": {name: np.array(rows) for name, rows in vars(self.history).items()},
+            "final": _columns(self.final),
         }
         return {
             f"{self.name}/{part}/{name}": array
@@ -169,6 +183,7 @@ class SeedSearch:
         self.candidates.restore(_part(arrays, f"{self.name}/candidates/"))
         saved = _part(arrays, f"{self.name}/history/")
         self.history = History(**{name: rows.tolist() for name, rows in saved.items()})
+        self.final = _rows(_part(arrays, f"{self.name}/final/"))
 
     def _has_arrived(self) -> bool:
         target = self._method.target
@@ -190,3 +205,22 @@ def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
+
+
+def _columns(results: list[Evaluated]) -> dict[str, np.ndarray]:
+    """Field by field, for a checkpoint; nothing of nothing."""
+    fields = Evaluated._fields if results else ()
+    return {name: np.array([getattr(each, name) for each in results]) for name in fields}
+
+
+def _rows(columns: dict[str, np.ndarray]) -> list[Evaluated]:
+    """Rebuild what `_columns` took apart."""
+    if not columns:
+        return []
+    rows = zip(*(columns[name] for name in Evaluated._fields), strict=True)
+    return [
+        Evaluated(
+            float(energy), positions, Rejection(code), float(spread), int(calls), bool(converged)
+        )
+        for energy, positions, code, spread, calls, converged in rows
+    ]
