@@ -214,10 +214,11 @@ def pairs_within(
         if pbc.any():
             raise InputError("potential: an infinite cutoff needs pbc = false in all directions")
         cutoff = 1.0 + float(np.linalg.norm(np.ptp(positions, axis=0)))
+    cell = _independent_cell(np.asarray(configuration.cell), pbc)
     # One thread: ranks share the cores, and the order of pairs must not depend on them.
     search = vesin.NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
     i, j, shift, distance = search.compute(
-        positions, _independent_cell(np.asarray(configuration.cell), pbc), pbc, "ijSd"
+        _closed_up(positions, cell[~pbc], cutoff), cell, pbc, "ijSd"
     )
     return real[i.astype(np.int64)], real[j.astype(np.int64)], shift.astype(np.int32), distance
 
@@ -230,6 +231,26 @@ def _independent_cell(
     replaced = cell.copy()
     replaced[~pbc] = normals[pbc.sum() :]
     return replaced
+
+
+def _closed_up(
+    positions: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "k 3"], cutoff: float
+) -> Float[np.ndarray, "n 3"]:
+    """Positions with empty space wider than the cutoff narrowed along the open directions.
+
+    The search bins the box around the atoms: one that flew off would make it endless, or end the
+    process. The atoms on the median's side of every such gap stay where they are, bit for bit.
+    """
+    for normal in normals:
+        height = positions @ normal
+        order = np.argsort(height)
+        gaps = np.diff(height[order], prepend=height[order[:1]])
+        spare = np.cumsum(np.maximum(gaps - 1.5 * cutoff, 0.0))
+        if np.any(spare):
+            lowered = np.empty_like(height)
+            lowered[order] = spare - spare[len(spare) // 2]
+            positions = positions - lowered[:, None] * normal
+    return positions
 
 
 def _is_singular(vectors: Float[np.ndarray, "k 3"]) -> bool:

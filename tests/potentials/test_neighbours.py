@@ -1,5 +1,7 @@
 """Neighbour lists against matscipy, and what happens when they do not fit."""
 
+import subprocess
+import sys
 from time import perf_counter
 
 import jax
@@ -64,6 +66,39 @@ def test_host_list_is_that_of_matscipy(block: int) -> None:
         assert neighbours.needed <= neighbours.index.shape[1]
         idle = without_idle_vectors(configuration)
         assert listed(host_neighbours(idle, CUTOFF)) == expected, seed
+
+
+FLOWN_OFF = """
+import numpy as np
+from ase.build import bulk
+from thermosearch.configuration import from_ase, pairs_within
+
+def pairs(configuration):
+    i, j, shift, distance = pairs_within(configuration, 3.0)
+    one, other = zip(i, j, *shift.T), zip(j, i, *-shift.T)
+    return {min(pair): d for *pair, d in zip(one, other, distance)}
+
+atoms = bulk("Si", "diamond", 5.43, cubic=True).repeat((1, 2, 2))
+atoms.rotate(33.0, (1.0, 2.0, 0.5), rotate_cell=True)
+for pbc in ((False,) * 3, (True, True, False), (False, True, False)):
+    atoms.pbc = pbc
+    slab = from_ase(atoms)
+    up = np.cross(*atoms.cell[:2]) * [[1e6], [1e6], [-1e7]]
+    up[1, 2] += 2.0
+    flown = slab._replace(
+        positions=np.concatenate([slab.positions, up]),
+        numbers=np.append(slab.numbers, np.full(3, 14, np.int32)),
+    )
+    expected, found = pairs(slab), pairs(flown)
+    flyers = [pair for pair in found if pair[1] >= 32]
+    assert len(flyers) == 1 and flyers[0][:2] == (32, 33), (pbc, flyers)
+    assert abs(found.pop(flyers[0]) - 2.0) < 1e-6, pbc
+    assert len(found) > 30 and found == expected, pbc
+"""
+
+
+def test_atoms_that_flew_off_neither_end_nor_halt_the_search() -> None:
+    subprocess.run([sys.executable, "-c", FLOWN_OFF], check=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
