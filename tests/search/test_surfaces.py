@@ -1,6 +1,8 @@
 """Surface free energies: exact Stillinger-Weber cuts, tabulated oxygen, crossings by hand."""
 
 import math
+import os
+import signal
 from pathlib import Path
 
 import ase.io
@@ -24,6 +26,7 @@ from thermosearch.potentials.section import PotentialSection
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Results
+from thermosearch.search.surfaces import compute
 from thermosearch.search.surfaces.balance import check_vibrations
 from thermosearch.search.surfaces.errors import gamma_covariance
 from thermosearch.search.surfaces.gamma import (
@@ -60,6 +63,7 @@ def run(
     slabs: list[dict],
     reservoirs: list[dict] | None = None,
     name: str = "run",
+    resume: bool = False,
     **conditions: object,
 ) -> Results:
     ase.io.write(tmp_path / "bulk.extxyz", bulk("Si", "diamond", A0, cubic=True))
@@ -71,7 +75,7 @@ def run(
         "conditions": {"range": {"first": -1.0, "last": 0.5, "count": 16}} | conditions,
         "run": {"precision": "float64"},
     }
-    return thermosearch.run(study, output=tmp_path / name, quiet=True)
+    return thermosearch.run(study, output=tmp_path / name, resume=resume, quiet=True)
 
 
 def gamma(results: Results, phase: str, at: float) -> float:
@@ -120,6 +124,49 @@ def test_cuts_cost_half_an_epsilon_a_bond_on_either_face(tmp_path: Path) -> None
     wider = gamma(results, "shuffle by a wider cell", 0.0)
     assert wider == pytest.approx(gamma(results, "shuffle", 0.0), rel=1e-9)
     assert gamma(results, "glide", 0.0) * triangle == pytest.approx(1.5 * EPSILON, abs=1e-4)
+
+
+@pytest.mark.parametrize("moment", [1, 3])
+def test_a_stopped_study_goes_on_with_the_structures_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    done: list[str] = []
+    one_by_one = compute._compute
+
+    def told(potential: Potential, structure: compute.Structure) -> compute.Computed:
+        found = one_by_one(potential, structure)
+        done.append(structure.label)
+        if len(done) == moment:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    upper = slab(diamond111, 9)
+    upper.arrays["frozen"] = np.arange(len(upper)) < 10
+    for name, atoms in (("glide", slab(diamond111, 8)), ("mixed", upper)):
+        ase.io.write(tmp_path / f"{name}.extxyz", atoms)
+    files = {name: str(tmp_path / f"{name}.extxyz") for name in ("bulk", "glide", "mixed")}
+    slabs = [
+        {"label": "glide", "file": files["glide"]},
+        {
+            "label": "shuffle",
+            "file": files["mixed"],
+            "other_face": files["glide"],
+            "relax": True,
+            "vibrations": "phonons",
+        },
+    ]
+    reservoirs = [{"file": files["bulk"], "element": "Si", "vibrations": "phonons"}]
+    whole = run(tmp_path, slabs, reservoirs, name="whole")
+    monkeypatch.setattr(compute, "_compute", told)
+    assert run(tmp_path, slabs, reservoirs).status == "stopped"
+    assert done == ["slabs: glide", "slabs: shuffle", "slabs: shuffle: other_face"][:moment]
+    resumed = run(tmp_path, slabs, reservoirs, resume=True)
+    assert len(done) == 4, "each once: two slabs, the other face, the crystal"
+    assert [*resumed.quantities] == [*whole.quantities]
+    with h5py.File(tmp_path / "run/results.h5") as a, h5py.File(tmp_path / "whole/results.h5") as b:
+        for k in range(2):
+            curve = f"surface_diagram/{k:02d}/gamma"
+            np.testing.assert_array_equal(a[curve][()], b[curve][()])
 
 
 def test_an_adatom_pays_from_where_its_energy_is_matched(tmp_path: Path) -> None:

@@ -1,21 +1,16 @@
 """Surface thermodynamics from study to results."""
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
-from thermosearch.configuration import Configuration, from_ase
-from thermosearch.potentials.evaluate import evaluate
-from thermosearch.potentials.interface import Potential
-from thermosearch.potentials.members import members_of
-from thermosearch.relax.minimise import minimise
+from thermosearch.configuration import from_ase
 from thermosearch.runtime.context import RunContext
-from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.results import Results
-from thermosearch.search.surfaces.balance import is_mobile, vibrating
+from thermosearch.search.surfaces.balance import vibrating
+from thermosearch.search.surfaces.compute import Computed, compute_all
 from thermosearch.search.surfaces.errors import gamma_covariance
 from thermosearch.search.surfaces.gamma import (
     NO_MEMBERS,
@@ -25,8 +20,7 @@ from thermosearch.search.surfaces.gamma import (
     vibrational_excess,
 )
 from thermosearch.search.surfaces.gases import gas_free_energy
-from thermosearch.search.surfaces.phonons import mode_energies
-from thermosearch.search.surfaces.prepare import Prepared, prepare
+from thermosearch.search.surfaces.prepare import prepare
 from thermosearch.search.surfaces.reading import ReservoirFile, SlabFiles, counts
 from thermosearch.search.surfaces.study import (
     ConditionsSection,
@@ -43,9 +37,6 @@ from thermosearch.search.surfaces.vibrations import (
     from_harmonic_run,
 )
 from thermosearch.structure.surface import surface_area
-
-FORCE = 0.005
-"""Force, eV/A, down to which slabs are relaxed."""
 
 
 class Reservoir(NamedTuple):
@@ -99,16 +90,36 @@ class Point(NamedTuple):
 def execute(study: SurfaceStudy, context: RunContext) -> Results:
     """Compute gamma of every slab along the study's axis.
 
+    Parameters
+    ----------
+    study : SurfaceStudy
+        Slabs, reservoirs and the axis.
+    context : RunContext
+        Ranks and checkpoints; a checkpoint there is taken up.
+
+    Returns
+    -------
+    Results
+        With `status="stopped"` and no quantities if it was told to stop.
+
     Raises
     ------
     InputError
         If `prepare` refuses the study, a slab does not relax, or a mode is unstable.
     """
     prepared = prepare(study)
-    slabs = context.communicator.map(partial(_slab, prepared), prepared.slabs)
+    computed = compute_all(prepared, context)
+    if computed is None:
+        return Results("surface", "stopped")
+    slabs = [
+        _slab(prepared.elements, each, computed[f"slabs/{k}"], computed.get(f"other_faces/{k}"))
+        for k, each in enumerate(prepared.slabs)
+    ]
     reservoirs = [
-        _reservoir(prepared.potential, each, held)
-        for each, held in zip(prepared.reservoirs, prepared.compositions, strict=True)
+        _reservoir(each, held, computed.get(f"reservoirs/{k}"))
+        for k, (each, held) in enumerate(
+            zip(prepared.reservoirs, prepared.compositions, strict=True)
+        )
     ]
     conditions = study.conditions
     axis = np.linspace(conditions.range.first, conditions.range.last, conditions.range.count)
@@ -126,90 +137,55 @@ def execute(study: SurfaceStudy, context: RunContext) -> Results:
     return summarise(conditions, diagram, len(slabs) + len(reservoirs))
 
 
-def _slab(prepared: Prepared, slab: SlabFiles) -> Slab:
-    potential, elements = prepared.potential, prepared.elements
-    entry, atoms = slab.entry, slab.atoms
-    configuration, vibrates = from_ase(atoms), vibrating(entry, atoms)
-    if entry.relax:
-        (relaxed,) = minimise(
-            potential,
-            [configuration],
-            mobile=is_mobile(atoms),
-            force_tolerance=FORCE,
-            width=1,
-        )
-        if not relaxed.converged:
-            raise InputError(f"slabs: {entry.label}: it does not relax ({relaxed.status.name})")
-        configuration = relaxed.configuration
-    other = None if slab.other is None else from_ase(slab.other)
-    energy = _energy(potential, configuration)
-    return Slab(
+def _slab(
+    elements: Int[np.ndarray, " e"], slab: SlabFiles, own: Computed, face: Computed | None
+) -> Slab:
+    """Put a slab together with what the potential gives of it and of its other face."""
+    entry, atoms, other = slab
+    vibrates = vibrating(entry, atoms)
+    alone = Slab(
         counts=counts(atoms.numbers, elements),
-        area=surface_area(configuration),
-        energy=energy,
+        area=surface_area(from_ase(atoms)),
+        energy=own.energy,
         error=entry.energy_error,
-        vibrations=_vibrations(
-            potential,
-            entry,
-            configuration,
-            energy,
-            masses=atoms.get_masses(),
-            vibrates=vibrates,
-        ),
+        vibrations=_vibrations(entry, own, len(atoms)),
         vibrating=counts(atoms.numbers[vibrates], elements) if vibrates.any() else None,
-        deviations=_deviations(potential, configuration),
-        other_counts=None if other is None else counts(other.numbers, elements),
-        other_area=0.0 if other is None else surface_area(other),
-        other_energy=0.0 if other is None else _energy(potential, other),
-        other_deviations=NO_MEMBERS if other is None else _deviations(potential, other),
+        deviations=own.deviations,
+    )
+    if other is None or face is None:
+        return alone
+    return alone._replace(
+        other_counts=counts(other.numbers, elements),
+        other_area=surface_area(from_ase(other)),
+        other_energy=face.energy,
+        other_deviations=face.deviations,
     )
 
 
 def _reservoir(
-    potential: Potential, reservoir: ReservoirFile, held: Float[np.ndarray, " e"]
+    reservoir: ReservoirFile, held: Float[np.ndarray, " e"], own: Computed | None
 ) -> Reservoir:
     entry, atoms = reservoir
     free, gas = entry.element is not None, entry.gas
-    if atoms is None:
+    if atoms is None or own is None:
         return Reservoir(held, entry.energy or 0.0, gas, free, NO_VIBRATIONS, entry.energy_error)
-    configuration = from_ase(atoms)
-    energy, deviations = _energy(potential, configuration), _deviations(potential, configuration)
-    vibrations = _vibrations(
-        potential,
-        entry,
-        configuration,
-        energy,
-        masses=atoms.get_masses(),
-        vibrates=np.ones(len(atoms), bool),
-    )
     # The free element is counted by the atom, also what vibrates.
     share = 1.0 / len(atoms) if free else 1.0
     return Reservoir(
         held,
-        share * energy,
+        share * own.energy,
         gas,
         free,
-        Share(vibrations, share),
+        Share(_vibrations(entry, own, len(atoms)), share),
         entry.energy_error,
-        share * deviations,
+        share * own.deviations,
     )
 
 
-def _vibrations(
-    potential: Potential,
-    entry: SlabEntry | ReservoirEntry,
-    configuration: Configuration,
-    energy: float,
-    *,
-    masses: Float[np.ndarray, " n"],
-    vibrates: Bool[np.ndarray, " n"],
-) -> Vibrations:
+def _vibrations(entry: SlabEntry | ReservoirEntry, own: Computed, atoms: int) -> Vibrations:
     if entry.harmonic is not None:
-        atoms = len(configuration.numbers)
-        return from_harmonic_run(entry.harmonic, entry.harmonic_phase, energy, atoms)
-    if entry.vibrations == "phonons":
-        return Modes(mode_energies(potential, configuration, masses, vibrates))
-    return NO_VIBRATIONS
+        return from_harmonic_run(entry.harmonic, entry.harmonic_phase, own.energy, atoms)
+    return Modes(own.modes)
 
 
 def _potentials(reservoirs: list[Reservoir], conditions: ConditionsSection, at: float) -> Point:
@@ -262,18 +238,3 @@ def _covariance(slabs: list[Slab], reservoirs: list[Reservoir]) -> Float[np.ndar
         np.array([each.error for each in reservoirs]),
         deviations,
     )
-
-
-def _energy(potential: Potential, configuration: Configuration) -> float:
-    return float(evaluate(potential, [configuration], ("energy",))[0].energy)
-
-
-def _deviations(
-    potential: Potential, configuration: Configuration
-) -> Float[np.ndarray, " members"]:
-    """Return what each member of a committee gives more than their mean, eV."""
-    members = members_of(potential)
-    if not members:
-        return NO_MEMBERS
-    energies = np.array([_energy(member, configuration) for member in members])
-    return energies - energies.mean()
