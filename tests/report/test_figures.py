@@ -1,5 +1,8 @@
+import base64
+import io
 import re
 
+import matplotlib.image
 import numpy as np
 import pytest
 from runs import dimer_slab
@@ -7,6 +10,7 @@ from runs import dimer_slab
 from thermosearch.report.figures.convergence import convergence_figures
 from thermosearch.report.figures.drawing import INK, finite, new_axes, to_markup
 from thermosearch.report.figures.learning import data_figures, learning_figures
+from thermosearch.report.figures.nested import POINT_COLOURS, dead_point_figure
 from thermosearch.report.figures.parity import errors, least_seen_first, parity_figures
 from thermosearch.report.figures.spread import calibration_figures
 from thermosearch.report.figures.structure import structure_figure
@@ -89,6 +93,40 @@ def test_series_of_one_value() -> None:
     assert len(convergence_figures(series, {})) == 1
 
 
+def raster_colours(figure: Markup) -> set[str]:
+    """Colours of the opaque pixels of a figure's raster layer."""
+    (picture,) = re.findall(r'data:image/png;base64,([^"]*)"', figure)
+    pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture))).reshape(-1, 4)
+    opaque = np.rint(255 * pixels[pixels[:, 3] == 1.0, :3]).astype(int)
+    return {f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.unique(opaque, axis=0)}
+
+
+def dead_runs(*keys: str) -> dict[str, dict[str, np.ndarray]]:
+    value, live = np.linspace(5.0, 0.0, 200), np.full(200, 50.0)
+    return {
+        key: {"value": value + number, "volume": value + 20.0 - number, "live": live}
+        for number, key in enumerate(keys)
+    }
+
+
+def test_dead_points_are_told_apart_by_their_conditions() -> None:
+    runs = dead_runs("p0_r0", "p0_r1", "p1_r0", "p1_r1")
+    labels = {"p0": "p = 0.1 GPa", "p1": "p = 8 GPa"}
+    annotations = {f"dead/{key}/label": labels[key[:2]] for key in runs}
+    figure = dead_point_figure(runs, annotations)
+    assert [figure.count(label) for label in labels.values()] == [1, 1]
+    found = raster_colours(figure)
+    assert set(POINT_COLOURS[:2]) <= found and not set(POINT_COLOURS[2:]) & found
+
+
+def test_repeats_of_one_run_are_told_apart() -> None:
+    runs = dead_runs("p0_r0", "p0_r1")
+    figure = dead_point_figure(runs, {f"dead/{key}/label": "" for key in runs})
+    assert "p0_r0" in figure and "p0_r1" in figure
+    assert set(POINT_COLOURS[:2]) <= raster_colours(figure)
+    assert "p0_r0" not in dead_point_figure(dead_runs("p0_r0"), {})
+
+
 def test_learning_curves_say_where_they_end() -> None:
     member = {"epoch": np.arange(4), "loss_train": np.array([4.0, 2.0, 1.0, 0.5])}
     (figure,) = learning_figures({"member_0": member, "member_1": member})
@@ -135,3 +173,15 @@ def test_still_pictures_hold_atoms_bonds_and_cell() -> None:
     assert side.count('class="dimer"') == 2
     assert top.count('class="cell"') == 4
     assert "Si4 from above, coloured by height" in top
+
+
+def test_pictures_of_one_page_keep_their_colours() -> None:
+    """Two alloys on one lattice: a gradient's name stands for one colour."""
+    first, second = dimer_slab(), dimer_slab()
+    first.symbols, second.symbols = "SiGeSiGe", "GeSiCSi"
+    page = structure_figure(first, "first") + structure_figure(second, "second")
+    gradients = re.findall(
+        r'<radialGradient id="([^"]*)".*?offset="0.45" stop-color="([^"]*)"', page
+    )
+    assert len(gradients) == 2 * (2 + 3)
+    assert len(dict(gradients)) == len(set(gradients))

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from thermosearch.report.figures.drawing import (
+    RASTER_COLOUR,
     SERIES,
     add_legend,
     log_axis,
@@ -18,6 +19,8 @@ from thermosearch.report.notation import label_of, titled
 from thermosearch.report.run_data import Arrays
 
 MOST_POINTS = 4000
+# As the series, but of a raster layer: readable on light and dark.
+POINT_COLOURS = (RASTER_COLOUR, "#da5e28", "#1e9569", "#795fd0", "#b8860b", "#c2408b")
 CURVES = {
     "heat_capacity": "configurational heat capacity (k)",
     "internal_energy": "internal energy",
@@ -68,24 +71,31 @@ def curve_figures(curves: Mapping[str, Arrays], units: Mapping[str, str | float]
 def dead_point_figure(
     runs: Mapping[str, Arrays], units: Mapping[str, str | float]
 ) -> Markup | None:
-    """Contour values against volume, or against the prior mass where the cell is fixed."""
+    """Contour values against volume, or against the prior mass where the cell is fixed.
+
+    Parameters
+    ----------
+    runs : mapping of str to arrays
+        `value`, `volume`, `live` and, where walks have velocities, `kinetic` (d,), of every run.
+    units : mapping
+        `dead/KEY/label`, the conditions of a run in words, which repeats share (empty where all
+        runs share them), and units.
+    """
     dead = {key: each for key, each in runs.items() if "value" in each and "volume" in each}
     if not dead:
         return None
     figure, axes = new_axes()
     flexible = any(np.ptp(each["volume"]) > 0 for each in dead.values())
     heights = {key: each["value"] - each.get("kinetic", 0.0) for key, each in dead.items()}
-    for number, (key, each) in enumerate(sorted(dead.items())):
-        every = max(1, len(each["value"]) // MOST_POINTS)
-        across = each["volume"] if flexible else -np.cumsum(1.0 / each["live"])
+    clouds = _clouds(dead, heights, units, flexible)
+    for number, (name, points) in enumerate(clouds.items()):
         axes.plot(
-            across[::every],
-            heights[key][::every],
+            *points,
             ".",
             markersize=2,
-            color=SERIES[number % len(SERIES)],
+            color=POINT_COLOURS[number % len(POINT_COLOURS)],
             rasterized=True,
-            label=plain(key),
+            label=plain(name),
         )
     # The first points lie as high as overlapping atoms do: what matters is below.
     values = np.concatenate([*heights.values()])
@@ -93,6 +103,9 @@ def dead_point_figure(
     axes.set_ylim(low - 0.05 * (middle - low), low + 2.0 * (middle - low))
     axes.set_xlabel(label_of(units, "volume") if flexible else "ln of the prior mass")
     axes.set_ylabel(label_of(units, "energy", "enthalpy" if flexible else "energy"))
+    if len(clouds) > 1:
+        # Few states of a large volume or prior mass lie low.
+        add_legend(axes, loc="lower right", markerscale=4)
     return to_markup(
         figure,
         "The dead points of all runs.",
@@ -114,6 +127,22 @@ def walk_figures(walks: Mapping[str, Arrays], units: Mapping[str, str | float]) 
             figures = list(_histories(key, names, rates, each["steps"]))
             return [*figures, *_displacements(key, each, units)]
     return []
+
+
+def _clouds(
+    dead: Mapping[str, Arrays],
+    heights: Mapping[str, np.ndarray],
+    units: Mapping[str, str | float],
+    flexible: bool,
+) -> dict[str, np.ndarray]:
+    """Points (2, n) to draw, of the repeats under the same conditions together."""
+    clouds: dict[str, list[np.ndarray]] = {}
+    for key, each in sorted(dead.items()):
+        every = max(1, len(each["value"]) // MOST_POINTS)
+        across = each["volume"] if flexible else -np.cumsum(1.0 / each["live"])
+        name = str(units.get(f"dead/{key}/label", "")) or key
+        clouds.setdefault(name, []).append(np.stack((across, heights[key]))[:, ::every])
+    return {name: np.concatenate(runs, axis=1) for name, runs in clouds.items()}
 
 
 def _histories(

@@ -81,7 +81,8 @@ def _picture(scene: Scene, alt: str) -> Markup:
         low = np.minimum(low, line[:, :2].min(axis=0))
         high = np.maximum(high, line[:, :2].max(axis=0))
     low, high = low - 0.1, high + 0.1
-    prefix = "s" + hashlib.sha256(repr(scene.points.tolist()).encode()).hexdigest()[:8]
+    seen = repr((scene.points.tolist(), scene.colours))
+    prefix = "s" + hashlib.sha256(seen.encode()).hexdigest()[:8]
     shades = {colour: f"{prefix}-{n}" for n, colour in enumerate(sorted(set(scene.colours)))}
     return element(
         "svg",
