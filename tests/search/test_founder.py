@@ -304,6 +304,44 @@ def test_a_particle_has_no_layers(tmp_path: Path, changes: dict) -> None:
         particle(tmp_path, **changes)
 
 
+def read_slab(tmp_path: Path, atoms: Atoms) -> Founder:
+    path = tmp_path / "slab.extxyz"
+    atoms.info = {}
+    ase.io.write(path, atoms)
+    return make_founder(SystemSection.model_validate({"founder": str(path)}), None)
+
+
+def test_a_left_handed_slab_is_moved_at_its_upper_face(tmp_path: Path) -> None:
+    atoms = diamond100("Si", (2, 2, 8), a=5.43, vacuum=6.0)
+    roles = np.repeat([MOVED, RELAXED, FROZEN], [1, 5, 2])[atoms.get_tags() - 1]
+    for cell in (atoms.cell, atoms.cell[[1, 0, 2]]):
+        founder = read_slab(tmp_path, Atoms(atoms, cell=cell))
+        assert founder.role.tolist() == roles.tolist()
+
+
+@pytest.mark.parametrize(
+    ("vectors", "axes"),
+    [((0, 2, 1), (0, 1, 2)), ((0, 1, 2), (2, 0, 1)), ((0, 2, 1), (0, 2, 1))],
+    ids=["open along b", "normal along x", "open along b and y"],
+)
+def test_a_slab_that_does_not_lie_is_refused(
+    tmp_path: Path, vectors: tuple[int, ...], axes: tuple[int, ...]
+) -> None:
+    atoms = diamond100("Si", (2, 2, 8), a=5.43, vacuum=6.0)
+    atoms.set_cell(atoms.cell[list(vectors)][:, axes])
+    atoms.pbc = atoms.pbc[list(vectors)]
+    atoms.positions = atoms.positions[:, axes]
+    with pytest.raises(InputError, match=r"slab.extxyz: pbc = .* normal along"):
+        read_slab(tmp_path, atoms)
+
+
+def test_a_slab_whose_third_vector_points_down_is_refused(tmp_path: Path) -> None:
+    atoms = diamond100("Si", (2, 2, 8), a=5.43, vacuum=6.0)
+    atoms.set_cell(np.diag([1.0, 1.0, -1.0]) @ atoms.cell)
+    with pytest.raises(InputError, match="normal along"):
+        read_slab(tmp_path, atoms)
+
+
 def test_a_slab_in_reduced_units() -> None:
     study = {
         "potential": {"analytic": "lennard_jones"},

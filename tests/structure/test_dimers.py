@@ -72,6 +72,26 @@ def test_layers_are_counted_from_the_top() -> None:
     assert layers_from_top(from_ase(atoms)).tolist() == (atoms.get_tags() - 1).tolist()
 
 
+@pytest.mark.parametrize("third", [20.0, 0.0])
+def test_upwards_does_not_depend_on_the_handedness_of_the_cell(third: float) -> None:
+    slab = from_ase(diamond100("Si", (2, 2, 8), a=5.43, vacuum=6.0))
+    slab.cell[2] = [0.0, 0.0, third]
+    exchanged = slab._replace(cell=slab.cell[[1, 0, 2]])
+    assert np.linalg.det(exchanged.cell) * np.linalg.det(slab.cell) <= 0.0
+    for one in (slab, exchanged):
+        np.testing.assert_array_equal(surface_normal(one), [0.0, 0.0, 1.0])
+    assert layers_from_top(exchanged).tolist() == layers_from_top(slab).tolist()
+
+
+def test_upwards_of_a_turned_slab_is_along_its_third_vector() -> None:
+    atoms = diamond100("Si", (2, 2, 8), a=5.43, vacuum=6.0)
+    tags = (atoms.get_tags() - 1).tolist()
+    atoms.rotate(140.0, (1.0, 2.0, 0.5), rotate_cell=True)
+    turned = from_ase(atoms)
+    for cell in (turned.cell, turned.cell[[1, 0, 2]]):
+        assert layers_from_top(turned._replace(cell=cell)).tolist() == tags
+
+
 @pytest.mark.shared
 def test_dimer_of_the_dft_slab(shared: Path) -> None:
     frame = ase.io.read(shared / "data/mlearn/Si_train.extxyz", index=64)

@@ -7,21 +7,28 @@ from jaxtyping import Bool, Float, Int
 from thermosearch.configuration import Configuration
 from thermosearch.runtime.errors import InputError
 from thermosearch.search.system_section import ChoiceSection, SystemSection
-from thermosearch.structure.surface import heights, layers_from_top
+from thermosearch.structure.surface import heights, layers_from_top, surface_normal
 
 FROZEN, RELAXED, MOVED = 0, 1, 2
 """Roles of an atom: stays, only relaxes, is moved by the engine (and relaxes)."""
 
 
 def check_layers(system: SystemSection, configuration: Configuration, label: str) -> None:
-    """Refuse to count layers or depths of a particle, which has no surface normal.
+    """Refuse to count layers or depths of a slab that does not lie, and of a particle.
 
     Raises
     ------
     InputError
-        If no direction is periodic and atoms are not chosen otherwise.
+        If some directions are periodic, but not both in a plane normal to z; or none is and atoms
+        are not chosen otherwise.
     """
     if np.any(configuration.pbc):
+        if not np.all(configuration.pbc[:2]) or surface_normal(configuration)[2] < 1.0 - 1e-6:
+            raise InputError(
+                f"{label}: pbc = {np.asarray(configuration.pbc).tolist()}, cell = "
+                f"{np.asarray(configuration.cell).tolist()}: a slab repeats along a and b, its "
+                "normal along +z: turn it or exchange cell vectors so that c points upwards"
+            )
         return
     choices = [each for each in (system.moved, system.frozen) if each is not None]
     if (

@@ -7,9 +7,15 @@ from thermosearch.configuration import Configuration
 
 
 def surface_normal(configuration: Configuration) -> Float[np.ndarray, " 3"]:
-    """Return the unit vector a x b / |a x b| of the surface, pointing to the upper face."""
-    normal = _cross(configuration)
-    return normal / np.linalg.norm(normal)
+    """Return the unit vector normal to a and b that points to the upper face.
+
+    Upwards is the third cell vector's side, whatever the handedness of the cell; +z where that
+    vector is zero.
+    """
+    cross = _cross(configuration)
+    normal = cross / np.linalg.norm(cross)
+    rises = float(normal @ np.asarray(configuration.cell)[2]) or float(normal[2])
+    return -normal if rises < 0.0 else normal
 
 
 def surface_area(configuration: Configuration) -> float:
