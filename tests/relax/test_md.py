@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import pytest
 from ase.build import bulk
+from potentials.test_ase_bridge import Counted
 
 from thermosearch.configuration import Configuration, from_ase
+from thermosearch.potentials.ase_bridge import CalculatorPotential
 from thermosearch.potentials.einstein import EinsteinCrystal
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.lennard_jones import LennardJones
@@ -137,6 +139,16 @@ def test_trajectory_does_not_depend_on_the_batch(
     one = list(molecular_dynamics(silicon, [crystal], **options))
     assert np.array_equal(many[0].positions[0], one[0].positions[0])
     assert not np.array_equal(many[0].positions[0], many[0].positions[1])
+
+
+def test_a_calculator_is_called_once_a_step() -> None:
+    calculator = Counted()
+    copper = from_ase(bulk("Cu", cubic=True))
+    chunks = molecular_dynamics(
+        CalculatorPotential(calculator), [copper], steps=12, record_every=2, chunk=3
+    )
+    assert np.isfinite(joined(list(chunks), "potential_energy")).all()
+    assert calculator.calls == 13
 
 
 def test_fixed_atoms_stay_and_broken_lanes_are_isolated(

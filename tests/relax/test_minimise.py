@@ -6,10 +6,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.optimize import BFGS
+from potentials.test_ase_bridge import Counted
 from scipy.optimize import minimize_scalar
 
 from thermosearch.configuration import Configuration, from_ase, stack, to_ase
-from thermosearch.potentials.ase_bridge import to_calculator
+from thermosearch.potentials.ase_bridge import CalculatorPotential, to_calculator
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import Neighbours, Potential
 from thermosearch.potentials.lennard_jones import LennardJones
@@ -191,6 +192,18 @@ def test_outcome_does_not_depend_on_the_batch(silicon: StillingerWeber, together
         assert all(found.executed == found.calls for found in batch)
     else:
         assert any(found.executed > found.calls for found in batch)
+
+
+def test_a_calculator_is_called_for_nothing_that_idles() -> None:
+    starts = [from_ase(bulk("Cu", cubic=True)) for _ in range(3)]
+    for k, start in enumerate(starts):
+        start.positions[:] += 0.05 * k * np.random.default_rng(k).normal(size=(4, 3))
+    for together in (None, True):
+        calculator = Counted()
+        found = minimise(CalculatorPotential(calculator), starts, together=together)
+        assert found[0].calls == 1 < found[1].calls
+        assert [each.executed for each in found] == [each.calls for each in found]
+        assert calculator.calls == sum(each.calls for each in found)
 
 
 def test_second_call_compiles_nothing(silicon: StillingerWeber) -> None:

@@ -3,7 +3,7 @@
 import logging
 import subprocess
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -52,6 +52,7 @@ class CalculatorPotential(Potential):
         a warning in the log, so that an engine rejects the configuration.
     """
 
+    batches: ClassVar[bool] = False
     calculator: BaseCalculator = eqx.field(static=True)
     on_failure: Literal["raise", "nan"] = eqx.field(static=True, default="raise")
     cutoff: float | None = eqx.field(static=True, default=None, init=False)

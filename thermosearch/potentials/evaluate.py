@@ -58,7 +58,8 @@ def evaluate(
         What a configuration that cannot be evaluated gives: an `InputError` naming it, or NaN
         everywhere (an engine that explores rejects it).
     batching : {"loop", "vmap"}, optional
-        By default `vmap` on an accelerator and a compiled loop on a CPU, where it is faster.
+        By default `vmap` on an accelerator and a compiled loop on a CPU, where it is faster, and
+        for a calculator.
 
     Returns
     -------
@@ -217,7 +218,8 @@ def _run(
     batching: Batching | None,
 ) -> Iterator[tuple[int, Any]]:
     """Results of the chosen configurations, padding atoms included, in any order."""
-    batching = batching or ("loop" if jax.default_backend() == "cpu" else "vmap")
+    beside = potential.batches and jax.default_backend() != "cpu"
+    batching = batching or ("vmap" if beside else "loop")
     sizes = {len(configurations[k].numbers) for k in chosen}
     waiting: dict[Shape, list[Listed]] = {}
     slots = 0

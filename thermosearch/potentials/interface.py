@@ -8,7 +8,7 @@ and its `energy` is a pure function of (parameters, configuration, neighbours).
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, ClassVar, Literal, NamedTuple, TypeGuard
 
 import equinox as eqx
 import jax
@@ -75,8 +75,11 @@ class Potential(eqx.Module):
         Atomic numbers it knows; None for any.
     units : {"eV", "reduced"}
         "reduced" potentials have k_B = 1 and no physical length.
+    batches : bool
+        Whether evaluations side by side are cheaper than one by one, even if some are idle.
     """
 
+    batches: ClassVar[bool] = True
     cutoff: eqx.AbstractVar[float | None]
     elements: eqx.AbstractVar[tuple[int, ...] | None]
     units: eqx.AbstractVar[Literal["eV", "reduced"]]
@@ -179,6 +182,11 @@ class OnCommittee(Potential):
     """
 
     committee: Committee
+
+    @property
+    def batches(self) -> bool:
+        """Of the committee."""
+        return self.committee.batches
 
     @property
     def cutoff(self) -> float | None:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, UInt32
 from thermosearch.configuration import Array, Configuration
 from thermosearch.potentials.interface import Potential, energy_forces
 from thermosearch.potentials.neighbours_device import DeviceList, Held
-from thermosearch.relax.lanes import default_together, run_lanes
+from thermosearch.relax.lanes import run_lanes, step_together
 from thermosearch.relax.verlet import is_outdated
 
 
@@ -117,7 +117,7 @@ def proceed(
         outdated=lambda state: needs_list(potential, state, skin),
         rebuild=None if finder is None else rebuild,
         advance=lambda state: step(potential, state, motion, thermostat),
-        together=default_together(atoms) if together is None else together,
+        together=step_together(potential, atoms, together),
     )
     return states
 

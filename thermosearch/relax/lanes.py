@@ -2,7 +2,8 @@
 
 A lane's state is a NamedTuple with a field `verlet`. On a CPU every lane runs its own
 compiled loop, one after the other, so that a finished lane costs nothing; on a GPU, and for
-very small systems, all lanes step together and finished ones idle.
+very small systems, all lanes step together and finished ones idle, which costs calls: never
+those of a potential that does not batch.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Int
 
 from thermosearch.configuration import Array
+from thermosearch.potentials.interface import Potential
 from thermosearch.potentials.neighbours_device import Held
 
 LaneState: TypeAlias = Any
@@ -61,9 +63,13 @@ def run_lanes(
     return jax.lax.map(lambda state: _alone(state, goes_on, outdated, rebuild, advance), states)
 
 
-def default_together(atoms: int) -> bool:
-    """Step lanes together on an accelerator, and on a CPU up to 16 atoms."""
-    return jax.default_backend() != "cpu" or atoms <= 16
+def step_together(potential: Potential, atoms: int, asked: bool | None) -> bool:
+    """Whether to: as asked, by default on an accelerator, and on a CPU up to 16 atoms.
+
+    Never with a potential that does not batch.
+    """
+    default = jax.default_backend() != "cpu" or atoms <= 16
+    return potential.batches and (default if asked is None else asked)
 
 
 def select(choose: Bool[Array, " lanes"], chosen: LaneState, otherwise: LaneState) -> LaneState:

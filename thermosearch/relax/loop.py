@@ -21,7 +21,7 @@ from thermosearch.relax.geometry import (
     largest_stress,
     strain_at,
 )
-from thermosearch.relax.lanes import default_together, run_lanes
+from thermosearch.relax.lanes import run_lanes, step_together
 from thermosearch.relax.lbfgs import Lbfgs, LbfgsState
 from thermosearch.relax.verlet import is_outdated, no_list
 
@@ -203,7 +203,7 @@ def proceed(
         outdated=outdated,
         rebuild=None if finder is None else rebuild,
         advance=lambda state: step(potential, state, optimiser, limits),
-        together=default_together(atoms) if together is None else together,
+        together=step_together(potential, atoms, together),
     )
 
 

@@ -119,7 +119,8 @@ def minimise(
         Fewest slots an atom in a list: what configurations to come will need is better asked
         for at once, since every new capacity is a compilation.
     together : bool, optional
-        Batch in one vectorised loop rather than one loop a lane (see `relax.lanes`).
+        Batch in one vectorised loop rather than one loop a lane (see `relax.lanes`); an ASE
+        calculator's never is.
     width : int
         Lanes of a batch.
 
