@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runs import Page
 
-from thermosearch.report.figures.drawing import RASTER_COLOUR
+from thermosearch.report.figures.drawing import RASTER_COLOUR, RASTER_GREY
 from thermosearch.report.figures.nested import POINT_COLOURS
 from thermosearch.report.html import Markup, Section, element, join, json_script, page, resource
 
@@ -89,5 +89,5 @@ def test_contrast_in_light_dark_and_print() -> None:
     for theme in (light, dark, paper):
         lines = [theme[f"series-{number}"] for number in range(1, 7)]
         assert min(contrast(each, theme["surface"]) for each in lines) >= 3.0
-        for colour in (RASTER_COLOUR, *POINT_COLOURS):
+        for colour in (RASTER_COLOUR, RASTER_GREY, *POINT_COLOURS):
             assert contrast(colour, theme["surface"]) >= 3.0

@@ -28,6 +28,7 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {
 }
 # Readable on light and dark: a raster layer cannot follow the theme.
 RASTER_COLOUR = "#3987e5"
+RASTER_GREY = "#8a8a8a"
 RASTER_DPI = 160
 LONGEST_TEXT = 60
 

@@ -9,6 +9,7 @@ from thermosearch.report.figures.drawing import (
     INK,
     MUTED,
     RASTER_COLOUR,
+    RASTER_GREY,
     SERIES,
     add_legend,
     new_axes,
@@ -179,7 +180,7 @@ def environment_figures(
     limit = float(annotations.get("environments/limit", np.inf))
     outside = environments["nearest"] > limit
     figure, axes = new_axes()
-    axes.plot(*training.T, ".", color=MUTED, markersize=2, alpha=0.4, rasterized=True)
+    axes.plot(*training.T, ".", color=RASTER_GREY, markersize=2, alpha=0.4, rasterized=True)
     axes.plot(
         *found[~outside].T, ".", color=RASTER_COLOUR, markersize=5, rasterized=True, label="inside"
     )
