@@ -32,7 +32,8 @@ ModelName = Annotated[str, AfterValidator(_found_model)]
 class PotentialSection(StrictModel):
     """Exactly one of `model`, `analytic` and `ase`.
 
-    A wrong name or a wrong parameter is found when the study is read.
+    A wrong name, or a wrong parameter of an analytic potential, is found when the study is read; a
+    wrong argument of a calculator when it is made.
     """
 
     model: ModelName | None = None
@@ -86,7 +87,9 @@ class PotentialSection(StrictModel):
             return load_potential(self.model, precision)
         if self.analytic is not None:
             return _call(ANALYTIC[self.analytic], self.parameters, f"analytic = {self.analytic!r}")
-        calculator = _call(_calculator_class(self.ase), self.arguments, f"ase = {self.ase!r}")
+        calculator_class, label = _calculator_class(self.ase), f"ase = {self.ase!r}"
+        # Calculators raise whatever they stumble upon.
+        calculator = _call(calculator_class, self.arguments, label, Exception)
         return CalculatorPotential(calculator, on_failure=self.on_failure)
 
     def parity(self) -> dict[str, np.ndarray]:
@@ -102,11 +105,17 @@ class PotentialSection(StrictModel):
         return arrays and arrays | {"parity/source": np.array(f"model {Path(self.model).stem}")}
 
 
-def _call(function: Any, arguments: dict[str, Any], label: str) -> Any:
+def _call(
+    function: Any,
+    arguments: dict[str, Any],
+    label: str,
+    failures: type[Exception] | tuple[type[Exception], ...] = (TypeError, ValueError),
+) -> Any:
     try:
         return function(**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"potential: {label}: wrong parameters {arguments}: {error}") from error
+    except failures as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(f"potential: {label}: wrong parameters {arguments}: {reason}") from error
 
 
 def _calculator_class(name: str | None) -> Any:
