@@ -22,9 +22,11 @@ from potentials.test_evaluate import Pair
 from thermosearch.configuration import from_ase, pad
 from thermosearch.potentials import ase_bridge
 from thermosearch.potentials.ase_bridge import CalculatorPotential, to_calculator
+from thermosearch.potentials.check import check_potential
 from thermosearch.potentials.evaluate import evaluate
 from thermosearch.potentials.interface import energy_forces
 from thermosearch.potentials.neighbours_host import host_neighbours
+from thermosearch.potentials.section import PotentialSection
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 from thermosearch.runtime.errors import InputError
 
@@ -196,6 +198,41 @@ def test_a_failing_calculator_gives_nan_or_its_message(
     assert "SCF not converged" in caplog.text
     with pytest.raises(jax.errors.JaxRuntimeError, match="Counted failed: SCF not converged"):
         evaluate(CalculatorPotential(calculator), [from_ase(copper)])
+
+
+class _Mute(Calculator):
+    """Fails without a word."""
+
+    implemented_properties = ("energy",)
+
+    def calculate(self, *arguments: Any, **options: Any) -> None:
+        raise ArithmeticError
+
+
+def test_a_failure_without_a_message_has_its_name(copper: Atoms) -> None:
+    with pytest.raises(jax.errors.JaxRuntimeError, match="_Mute failed: ArithmeticError"):
+        evaluate(CalculatorPotential(_Mute()), [from_ase(copper)], ("energy",))
+
+
+def test_a_calculator_is_checked_on_a_cluster_as_on_a_crystal(copper: Atoms) -> None:
+    potential = CalculatorPotential(EMT())
+    trimer = Atoms("Cu3", [[0.0, 0.0, 0.0], [2.5, 0.1, 0.0], [1.1, 2.2, 0.3]])
+    for atoms, has_stress in ((trimer, False), (copper, True)):
+        report = check_potential(potential, from_ase(atoms))
+        report.raise_if_failed()
+        names = {result.name for result in report.results}
+        assert names >= {"forces", "rotation forces", "permutation energy", "padded forces"}
+        assert ({"stress", "rotation stress"} <= names) == has_stress
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [({"potential": "no_such.alloy"}, "No such file"), ({"potential": []}, "no attribute")],
+)
+def test_a_calculator_that_cannot_be_made_is_named(arguments: dict, reason: str) -> None:
+    study = {"ase": "ase.calculators.eam:EAM", "arguments": arguments}
+    with pytest.raises(InputError, match=f"potential: ase = 'ase.calculators.eam:EAM'.*{reason}"):
+        PotentialSection.model_validate(study).build()
 
 
 class _Child(Calculator):

@@ -84,7 +84,8 @@ class CalculatorPotential(Potential):
             with without_launcher_variables():
                 found = [self._one(name, atoms) for name in want]
         except _FAILURES as error:
-            message = f"ASE calculator {type(self.calculator).__name__} failed: {error}"
+            reason = str(error) or type(error).__name__
+            message = f"ASE calculator {type(self.calculator).__name__} failed: {reason}"
             if self.on_failure == "raise":
                 raise RuntimeError(message) from error
             _log.warning("%s: NaN is used", message)
