@@ -129,6 +129,8 @@ def test_wrong_atoms_are_refused_by_the_calculator() -> None:
     lone.calc = to_calculator(SW)
     with pytest.raises(PropertyNotImplementedError, match="no volume"):
         lone.get_stress()
+    with pytest.raises(InputError, match=r"skin = -0\.1"):
+        to_calculator(SW, skin=-0.1)
 
 
 class Counted(EMT):

@@ -316,6 +316,21 @@ def test_wrong_input_is_named(silicon: StillingerWeber) -> None:
         settle(silicon, [start], mobile=np.ones(3, bool))
     with pytest.raises(InputError, match="pressure"):
         settle(silicon, [start], pressure=0.1)
+    with pytest.raises(InputError, match=r"skin = -0\.5"):
+        settle(silicon, [start], skin=-0.5)
+    narrow = DeviceList.covering([start], silicon.cutoff - 0.5)
+    with pytest.raises(InputError, match=r"skin = -0\.5"):
+        relax(silicon, jax.vmap(make_frame)(stack([start])), narrow)
+
+
+def test_a_cell_without_volume_is_not_relaxed(cluster_potential: LennardJones) -> None:
+    start = from_ase(Atoms("Ar2", [[0.0] * 3, [0.6, 0.9, 0.0]], cell=[1.2, 1.8, 0], pbc=[1, 1, 0]))
+    assert settle(cluster_potential, [start])[0].converged
+    with pytest.raises(InputError, match=r"cell = True: structure 0: .* no volume"):
+        settle(cluster_potential, [start], cell=True)
+    # What is not independent where it repeats is marked, as any structure that is no good.
+    singular = start._replace(pbc=np.ones(3, bool))
+    assert settle(cluster_potential, [singular], cell=True)[0].status == Status.INVALID
 
 
 def test_matrix_exponential_against_scipy() -> None:

@@ -30,7 +30,11 @@ from thermosearch.potentials.interface import (
     energy_forces_stress,
     refuse_without_spread,
 )
-from thermosearch.potentials.neighbours_host import host_neighbours, widen
+from thermosearch.potentials.neighbours_host import (
+    host_neighbours,
+    refuse_negative_skin,
+    widen,
+)
 from thermosearch.runtime.children import without_launcher_variables
 
 _log = logging.getLogger(__name__)
@@ -197,7 +201,7 @@ def to_calculator(
     Raises
     ------
     InputError
-        If the spread is asked of a potential without members.
+        If the spread is asked of a potential without members, or the skin is negative.
     """
     return PotentialCalculator(potential, skin=skin, uncertainty=uncertainty)
 
@@ -210,6 +214,7 @@ class PotentialCalculator(Calculator):
     def __init__(self, potential: Potential, *, skin: float, uncertainty: bool) -> None:
         super().__init__()
         refuse_without_spread(potential, {"uncertainty": uncertainty})
+        refuse_negative_skin(skin)
         self.potential = potential
         self.skin = skin
         self.uncertainty = uncertainty

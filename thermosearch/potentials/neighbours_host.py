@@ -5,6 +5,7 @@ from jaxtyping import Int
 
 from thermosearch.configuration import Configuration, pairs_within
 from thermosearch.potentials.interface import Neighbours
+from thermosearch.runtime.errors import InputError
 
 
 def host_neighbours(
@@ -33,6 +34,20 @@ def host_neighbours(
         return _padded(n, *_NO_PAIRS, capacity=capacity)
     i, j, shift, _ = pairs_within(configuration, cutoff)
     return _padded(n, i, j, shift, capacity=capacity)
+
+
+def refuse_negative_skin(skin: float) -> None:
+    """Refuse to make lists that reach less far than the cutoff.
+
+    Raises
+    ------
+    InputError
+        If the skin is negative.
+    """
+    if skin < 0.0:
+        raise InputError(
+            f"skin = {skin}: lists would lack pairs within the cutoff: give 0 or more (A)"
+        )
 
 
 _NO_PAIRS = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int32))

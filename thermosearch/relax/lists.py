@@ -15,7 +15,11 @@ from thermosearch.configuration import Configuration
 from thermosearch.potentials.evaluate import bucket
 from thermosearch.potentials.interface import Potential
 from thermosearch.potentials.neighbours_device import DeviceList, Held, answer_overflow
-from thermosearch.potentials.neighbours_host import host_neighbours, widen
+from thermosearch.potentials.neighbours_host import (
+    host_neighbours,
+    refuse_negative_skin,
+    widen,
+)
 from thermosearch.runtime.errors import InputError
 
 LARGEST_CAPACITY = 4096
@@ -53,12 +57,19 @@ def first_plan(
     lists: Where,
     capacity: int = 4,
 ) -> ListPlan:
-    """Plan with a quarter more slots than the configuration needs now, at least `capacity`."""
+    """Plan with a quarter more slots than the configuration needs now, at least `capacity`.
+
+    Raises
+    ------
+    InputError
+        If the skin is negative: pairs within the cutoff would be missing.
+    """
     cutoff = potential.cutoff
     if cutoff is None:
         return ListPlan(None, 0.0, 1, None)
     if skin is None:
         skin = 0.0 if math.isinf(cutoff) else 0.15 * cutoff
+    refuse_negative_skin(skin)
     finder = DeviceList.covering([configuration], cutoff + skin)
     finder = DeviceList(finder.cutoff, max(bucket(finder.capacity), capacity), finder.images)
     images = math.prod(2 * k + 1 for k in finder.images)

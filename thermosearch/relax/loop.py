@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from thermosearch.configuration import Array, Configuration
 from thermosearch.potentials.interface import Potential
 from thermosearch.potentials.neighbours_device import DeviceList, Held
+from thermosearch.potentials.neighbours_host import refuse_negative_skin
 from thermosearch.relax.fire import FireState, StepInfo
 from thermosearch.relax.geometry import (
     Evaluation,
@@ -144,12 +145,18 @@ def relax(
         `result(states)` gives the relaxed configurations; `states.status` how it ended.
     executed : (lanes,) int32
         Calls the batch carried out for each lane, idle ones included.
+
+    Raises
+    ------
+    InputError
+        If the finder's cutoff is less than the potential's.
     """
     optimiser = optimiser or Lbfgs()
     capacity = 1 if finder is None else finder.capacity
     lists = jax.vmap(lambda configuration: no_list(configuration, capacity))(frames.start)
     states = jax.vmap(lambda frame, verlet: start(frame, verlet, optimiser, cell))(frames, lists)
     skin = 0.0 if finder is None else finder.cutoff - potential.cutoff
+    refuse_negative_skin(skin)
     return proceed(
         potential,
         states,

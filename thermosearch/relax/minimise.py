@@ -133,7 +133,8 @@ def minimise(
     ------
     InputError
         An element the potential does not know, a mask of the wrong length, a pressure
-        without a cell to act on.
+        without a cell to act on, a cell to relax that has no volume though its periodic vectors
+        are independent, a negative skin.
     """
     settings = _Settings(
         method or Lbfgs(),
@@ -301,12 +302,15 @@ def _is_unusable(
             f"pressure = {pressure}: structure {k} must be periodic in three directions and its "
             "cell relaxed (cell = True)"
         )
-    if cell and not abs(np.linalg.det(configuration.cell)) > 0.0:
-        return True
     try:
         validate(configuration)
     except InputError:
         return True
+    if cell and np.linalg.det(configuration.cell) == 0.0:
+        raise InputError(
+            f"cell = True: structure {k}: cell {np.asarray(configuration.cell).tolist()} has no "
+            "volume: give its open directions vectors out of the plane of the periodic ones"
+        )
     return False
 
 
