@@ -175,5 +175,38 @@ def test_wrong_input_is_named(silicon: StillingerWeber, crystal: Configuration) 
         next(molecular_dynamics(silicon, [crystal], steps=1, velocities=[np.ones((1, 3))]))
     with pytest.raises(InputError, match="velocities: 1 arrays for 2 configurations"):
         next(molecular_dynamics(silicon, [crystal] * 2, steps=1, velocities=[np.ones((8, 3))]))
+    with pytest.raises(InputError, match="masses: 1 arrays for 2 configurations"):
+        next(molecular_dynamics(silicon, [crystal] * 2, steps=1, masses=[np.ones(8)]))
+    with pytest.raises(InputError, match=r"masses\[0\]: shape \(7,\), not \(8,\)"):
+        next(molecular_dynamics(silicon, [crystal], steps=1, masses=[np.ones(7)]))
     assert jax.config.jax_enable_x64
     assert jax.config.jax_default_matmul_precision == "highest"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": -1},
+        {"temperature": -1.0},
+        {"temperature": np.nan},
+        {"friction": -1.0},
+        {"record_every": 0},
+        {"chunk": 0},
+    ],
+    ids=str,
+)
+def test_a_number_out_of_its_range_is_named(
+    silicon: StillingerWeber, crystal: Configuration, wrong: dict
+) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(InputError, match=f"{name} = {value}: .* or more"):
+        list(molecular_dynamics(silicon, [crystal], **({"steps": 1} | wrong)))
+
+
+def test_no_friction_is_no_thermostat(silicon: StillingerWeber, crystal: Configuration) -> None:
+    without, zero = (
+        next(molecular_dynamics(silicon, [crystal], steps=20, friction=friction))
+        for friction in (None, 0.0)
+    )
+    assert np.array_equal(zero.temperature, without.temperature)
+    assert np.array_equal(zero.potential_energy, without.potential_energy)

@@ -83,7 +83,7 @@ def molecular_dynamics(
     temperature : float
         K, of the first velocities and of the thermostat.
     friction : float, optional
-        1/fs: Langevin dynamics; NVE without.
+        1/fs: Langevin dynamics; NVE without, or at 0.
     seed : int
     velocities : sequence of (n, 3), optional
         A/fs; drawn at `temperature` with zero total momentum by default (with fixed atoms
@@ -107,12 +107,21 @@ def molecular_dynamics(
     Raises
     ------
     InputError
-        What `validate` refuses, or masks, masses, velocities that do not fit.
+        What `validate` refuses, or masks, masses, velocities that do not fit, or a number out of
+        its range.
     """
+    _refuse_out_of_range(
+        steps=steps,
+        temperature=temperature,
+        friction=friction or 0.0,
+        record_every=record_every,
+        chunk=chunk,
+    )
+    friction = friction or None
     fs, boltzmann = _unit_of_time(potential), _boltzmann(potential)
     masks = mobile_masks(mobile, configurations)
-    if velocities is not None:
-        _refuse_misfits(velocities, configurations)
+    _refuse_misfits("velocities", velocities, [c.positions.shape for c in configurations])
+    _refuse_misfits("masses", masses, [c.numbers.shape for c in configurations])
     thermal = boltzmann * temperature
     launch = _Launch(potential, seed, thermal, friction is None, skin, lists, capacity)
     lanes = [
@@ -371,18 +380,28 @@ def _grown(lane: _Lane, larger: ListPlan | None) -> _Lane:
     return lane._replace(state=state._replace(verlet=verlet), plan=larger)
 
 
+_LEAST = {"steps": 0, "temperature": 0, "friction": 0, "record_every": 1, "chunk": 1}
+
+
+def _refuse_out_of_range(**given: int | float) -> None:
+    for name, value in given.items():
+        if not _LEAST[name] <= value < np.inf:
+            raise InputError(f"{name} = {value}: give a number that is {_LEAST[name]} or more")
+
+
 def _refuse_misfits(
-    velocities: Sequence[Float[Array, "_ 3"]], configurations: Sequence[Configuration]
+    name: str, given: Sequence[Array] | None, shapes: Sequence[tuple[int, ...]]
 ) -> None:
-    if len(velocities) != len(configurations):
+    """Refuse what does not hold one array of its shape a configuration."""
+    if given is None:
+        return
+    if len(given) != len(shapes):
         raise InputError(
-            f"velocities: {len(velocities)} arrays for {len(configurations)} configurations: give "
-            "one each"
+            f"{name}: {len(given)} arrays for {len(shapes)} configurations: give one each"
         )
-    for k, (given, configuration) in enumerate(zip(velocities, configurations, strict=True)):
-        wanted = np.shape(configuration.positions)
-        if np.shape(given) != wanted:
-            raise InputError(f"velocities[{k}]: shape {np.shape(given)}, not {wanted}")
+    for k, (each, wanted) in enumerate(zip(given, shapes, strict=True)):
+        if np.shape(each) != wanted:
+            raise InputError(f"{name}[{k}]: shape {np.shape(each)}, not {wanted}")
 
 
 def _masses(
@@ -390,7 +409,7 @@ def _masses(
 ) -> Float[np.ndarray, " n"]:
     numbers = np.asarray(configuration.numbers)
     if given is not None:
-        if np.shape(given) != numbers.shape or not np.all(np.asarray(given) > 0.0):
-            raise InputError(f"masses: give {len(numbers)} positive numbers, not {given!r}")
+        if not np.all(np.asarray(given) > 0.0):
+            raise InputError(f"masses: give positive numbers, not {given!r}")
         return np.asarray(given, np.float64)
     return np.ones(len(numbers)) if reduced else atomic_masses[numbers]
