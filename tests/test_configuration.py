@@ -77,6 +77,7 @@ def test_good_structures_pass() -> None:
         ({"total_charge": np.asarray(np.nan)}, "not finite"),
         ({"numbers": np.array([14, 8], np.int32)}, "does not know O; it knows Si"),
         ({"positions": np.zeros((2, 3))}, "atoms 0 and 1 overlap"),
+        ({"positions": np.zeros((0, 3)), "numbers": np.zeros(0, np.int32)}, "no atoms"),
         # across the cell's face
         ({"positions": bulk("Si").cell[[0, 0]] * [[0.0], [1.0001]]}, "atoms 0 and 1 overlap"),
     ],

@@ -160,10 +160,12 @@ def validate(
     Raises
     ------
     InputError
-        Naming the first mistake: non-finite positions, cell or charge, a cell singular in its
-        periodic directions, unknown elements, overlapping atoms.
+        Naming the first mistake: no atoms, non-finite positions, cell or charge, a cell singular
+        in its periodic directions, unknown elements, overlapping atoms.
     """
     positions, cell = np.asarray(configuration.positions), np.asarray(configuration.cell)
+    if len(positions) == 0:
+        raise InputError(f"{label}: it has no atoms: give one at least")
     finite = np.isfinite(positions).all(axis=1)
     if not finite.all():
         atom = int(np.argmin(finite))
