@@ -54,6 +54,16 @@ def test_a_small_displacement_is_a_small_distance() -> None:
     assert 0.0 < fingerprint_distance(of(atoms), of(near)) < 1e-4
 
 
+def test_without_neighbours_it_is_like_another_such_alone() -> None:
+    alone, pair = (
+        radial_fingerprint(from_ase(Atoms("Si2", [[0, 0, 0], [0, 0, apart]])), np.arange(2))
+        for apart in (50.0, 2.4)
+    )
+    assert not alone.any()
+    assert fingerprint_distance(alone, alone) == 0.0
+    assert fingerprint_distance(alone, pair) == fingerprint_distance(pair, alone) == 0.5
+
+
 def test_elements_are_told_apart() -> None:
     atoms, swapped = rattled(), rattled()
     atoms.symbols[0] = swapped.symbols[1] = "Ge"

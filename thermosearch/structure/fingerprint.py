@@ -52,6 +52,11 @@ def radial_fingerprint(
 def fingerprint_distance(
     one: Float[np.ndarray, " bins"], other: Float[np.ndarray, " bins"]
 ) -> float:
-    """Cosine distance (1 - cos) / 2 of two fingerprints: 0 for equal ones, at most 1/2."""
+    """Cosine distance (1 - cos) / 2 of two fingerprints: 0 for equal ones, at most 1/2.
+
+    Of one that is all zero (no neighbours), 0 to another such and 1/2 to any other.
+    """
     norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return 0.5 * (1.0 - float(one @ other) / norm) if norm > 0.0 else 0.0
+    if norm == 0.0:
+        return 0.5 * float(np.any(one) or np.any(other))
+    return 0.5 * (1.0 - float(one @ other) / norm)
