@@ -21,5 +21,5 @@ FS_IN_INTERNAL_TIME: float = _ase.fs
 REDUCED_PLANCK_EV_FS: float = _ase._hbar * _ase._e**-1 * 1.0e15
 """Reduced Planck constant, eV fs."""
 
-COULOMB_EV_A: float = 1.0 / (4.0 * 3.141592653589793 * _ase._eps0) * _ase._e * 1.0e10
+COULOMB_EV_A: float = _ase.Hartree * _ase.Bohr
 """Coulomb constant e^2 / (4 pi epsilon_0), eV A (about 14.40)."""

@@ -9,12 +9,11 @@ It keeps an exploration out of the region where a network has never seen data.
 
 import jax.numpy as jnp
 from ase.data import covalent_radii
-from ase.units import Bohr, Hartree
 from jaxtyping import Float
 
 from thermosearch.configuration import Array
+from thermosearch.units import COULOMB_EV_A
 
-COULOMB = Hartree * Bohr
 SCREENING = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
 
 
@@ -32,7 +31,7 @@ def zbl(
     """
     scaled = r * (z1**0.23 + z2**0.23) / 0.46850
     screening = sum(amplitude * jnp.exp(-decay * scaled) for amplitude, decay in SCREENING)
-    return COULOMB * z1 * z2 / r * screening
+    return COULOMB_EV_A * z1 * z2 / r * screening
 
 
 def smooth_step(
