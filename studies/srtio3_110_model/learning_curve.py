@@ -3,7 +3,8 @@
     python studies/srtio3_110_model/learning_curve.py OUTPUT_FOLDER [50 100 200 405]
 
 trains a smaller model than that of `study.toml` on ever more slabs, drawn over the range of
-energies, judges each on all the others, and draws `learning_curve.svg`. A folder that holds some of the runs goes on.
+energies, judges each on all the others, and draws `learning_curve.svg`. A folder that holds some
+of the runs goes on.
 """
 
 import json
