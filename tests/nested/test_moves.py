@@ -10,7 +10,7 @@ import pytest
 from nested.conftest import founder, gas, harmonic
 from scipy import integrate, stats
 
-from thermosearch.nested.finders import AllPairs
+from thermosearch.nested.finders import AllPairs, SkinnedList
 from thermosearch.nested.measures import FixedCell, FlexibleCell, depths, volume
 from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.atom import AtomMove
@@ -285,6 +285,28 @@ def test_lanes_and_loop_are_the_same_walk() -> None:
     ]
     np.testing.assert_allclose(walks[0].walker.positions, walks[1].walker.positions, rtol=1e-9)
     assert np.array_equal(walks[0].tally, walks[1].tally)
+
+
+@pytest.mark.parametrize("skin", [0.05, 1.0])
+def test_kept_lists_are_the_same_walk(skin: float) -> None:
+    """Made anew at most steps, or at few of them; in cells of one image and of two."""
+    potential = StillingerWeber()
+    measure = FlexibleCell(jnp.asarray(0.01), 4, 60.0, 100.0, 0.6)
+    exact = DeviceList(potential.cutoff, 48, (2, 2, 2), nearest_first=True)
+    plan = Plan((GalileanMove(), VolumeMove(), ShearMove()), (2, 1, 1), "loop")
+
+    def walked(finder: DeviceList | SkinnedList) -> Walked:
+        atoms = (0, 1, 2, 3)
+        system = System(potential, measure, finder, (True,) * 3, 4, atoms, keeps_densities=False)
+        return walk(system, plan, drawn(system, 8), limit=1e4, step=0.05, rounds=20)
+
+    searched, kept = walked(exact), walked(SkinnedList(exact, skin))
+    assert kept.walker.held is None
+    assert np.array_equal(searched.tally, kept.tally)
+    assert np.array_equal(searched.needed, kept.needed)
+    assert searched.displacement.min() > 0.01
+    np.testing.assert_allclose(searched.walker.positions, kept.walker.positions, rtol=1e-8)
+    np.testing.assert_allclose(searched.walker.energy, kept.walker.energy, rtol=1e-8)
 
 
 def test_swaps_keep_the_composition() -> None:

@@ -8,13 +8,13 @@ from nested.conftest import ATOMS, cluster, founder, harmonic, run, sampler
 from scipy import stats
 
 from thermosearch.configuration import Array, Configuration
-from thermosearch.nested.finders import AllPairs
+from thermosearch.nested.finders import AllPairs, SkinnedList
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Sphere
 from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.atom import AtomMove
 from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.sampler import State
-from thermosearch.nested.walk import Plan
+from thermosearch.nested.walk import Batching, Plan
 from thermosearch.nested.walker import System
 from thermosearch.potentials.ideal_gas import IdealGas
 from thermosearch.potentials.interface import Neighbours, Potential
@@ -148,15 +148,17 @@ def test_walkers_that_cannot_move_end_the_run() -> None:
     assert found.state.unmoved > 0
 
 
-def test_overflowing_lists_change_nothing_but_the_capacity() -> None:
+@pytest.mark.parametrize("batching", ["lanes", "loop"])
+def test_overflowing_lists_change_nothing_but_the_capacity(batching: Batching) -> None:
     measure = FlexibleCell(jnp.asarray(0.01), 4, 60.0, 120.0, 0.7)
-    plan = Plan((AllAtomsMove(), VolumeMove()), (4, 1), "lanes")
+    plan = Plan((AllAtomsMove(), VolumeMove()), (4, 1), batching)
 
     def sampled(capacity: int) -> State:
+        exact = DeviceList(StillingerWeber().cutoff, capacity, (1, 1, 1))
         system = System(
             Listed(),
             measure,
-            DeviceList(StillingerWeber().cutoff, capacity, (1, 1, 1)),
+            exact if batching == "lanes" else SkinnedList(exact, 0.5),
             (True,) * 3,
             4,
             (0, 1, 2, 3),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from time import perf_counter
 
 import jax
@@ -19,6 +20,7 @@ from thermosearch.potentials.neighbours_device import (
     answer_overflow,
     hold,
     refresh,
+    thinned,
 )
 from thermosearch.potentials.neighbours_host import host_neighbours, widen
 from thermosearch.runtime.errors import InputError
@@ -107,14 +109,27 @@ def device_list() -> DeviceList:
     return DeviceList.covering(everything, CUTOFF, slack=1.0)
 
 
-def test_device_list_is_that_of_matscipy(device_list: DeviceList) -> None:
-    find = jax.jit(device_list.find)
+@pytest.mark.parametrize("nearest_first", [False, True])
+def test_device_list_is_that_of_matscipy(device_list: DeviceList, nearest_first: bool) -> None:
+    find = jax.jit(replace(device_list, nearest_first=nearest_first).find)
     for seed in SEEDS:
         configuration = random_configuration(seed, CUTOFF)
         for given in (configuration, without_idle_vectors(configuration)):
             neighbours = find(pad(given, 8))
             assert neighbours.needed <= device_list.capacity, seed
             assert listed(neighbours) == by_matscipy(configuration), seed
+
+
+def test_thinned_list_is_that_of_matscipy(device_list: DeviceList) -> None:
+    broad = replace(device_list, cutoff=1.2 * CUTOFF, capacity=2 * device_list.capacity)
+    broad = replace(broad, images=tuple(count + 1 for count in broad.images))
+    capacity = device_list.capacity
+    thin = jax.jit(lambda c: thinned(broad.find(c), c, CUTOFF, capacity))
+    for seed in SEEDS[::4]:
+        configuration = random_configuration(seed, CUTOFF)
+        neighbours = thin(pad(configuration, 8))
+        assert neighbours.needed <= capacity, seed
+        assert listed(neighbours) == by_matscipy(configuration), seed
 
 
 def test_device_list_in_a_batch_is_the_single_one() -> None:
@@ -156,6 +171,12 @@ def test_too_small_a_capacity_shows_and_is_answered() -> None:
     assert listed(jax.jit(grown.find)(silicon)) == listed(full)
 
 
+def test_too_few_slots_for_what_is_left_of_a_list_show() -> None:
+    crystal = from_ase(bulk("Si", cubic=True))
+    broad = DeviceList.covering([crystal], 4.5)
+    assert thinned(broad.find(crystal), crystal, 4.0, 8).needed == 16
+
+
 def test_cell_too_thin_for_the_images_shows_and_is_answered() -> None:
     thin = from_ase(bulk("Si", cubic=True).repeat((1, 2, 2)))
     few = DeviceList(5.0, 40, (0, 0, 0))
@@ -180,6 +201,7 @@ def test_held_list_is_kept_while_complete_and_made_anew_in_time(strain: float) -
     reach, skin = 3.0, 0.8
     device_list = DeviceList.covering([start], reach + skin, slack=4.0)
     renew = jax.jit(lambda held, now: refresh(device_list, held, now, reach))
+    thin = jax.jit(lambda held, now: thinned(held.neighbours, now, reach, device_list.capacity))
     held = jax.jit(lambda c: hold(device_list, c))(start)
     rng = np.random.default_rng(0)
     now, kept = start, 0
@@ -191,7 +213,7 @@ def test_held_list_is_kept_while_complete_and_made_anew_in_time(strain: float) -
         kept += int(np.array_equal(renewed.positions, held.positions))
         held = renewed
         assert held.neighbours.needed <= device_list.capacity
-        assert set(listed(host_neighbours(now, reach))) <= set(listed(held.neighbours))
+        assert listed(thin(held, now)) == listed(host_neighbours(now, reach))
     assert 0 < kept < 40
 
 

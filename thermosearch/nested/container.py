@@ -1,5 +1,6 @@
 """Where the atoms of a study are: measure, cell, what stays, and how neighbours are found."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from ase.data import atomic_numbers
 from jaxtyping import Float
 
 from thermosearch.configuration import Configuration, read_atoms, validate
-from thermosearch.nested.finders import AllPairs, NeighbourFinder, TieredList
+from thermosearch.nested.finders import AllPairs, NeighbourFinder, SkinnedList
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Measure, Sphere
 from thermosearch.nested.study import NestedStudy
 from thermosearch.potentials.evaluate import bucket
@@ -20,6 +21,9 @@ from thermosearch.runtime.errors import InputError
 MOST_IMAGES = 4
 FEWEST_SLOTS, MOST_SLOTS = 16, 64
 """Bounds of the neighbour slots that a run begins with."""
+
+SKIN = 0.15
+"""Of kept neighbour lists, in cutoffs."""
 
 
 class Container(NamedTuple):
@@ -121,7 +125,7 @@ def check_species(
 
 
 def make_finder(
-    potential: Potential, container: Container, atoms: int, *, nearest_first: bool
+    potential: Potential, container: Container, atoms: int, *, alone: bool
 ) -> NeighbourFinder:
     """Choose how neighbours are listed.
 
@@ -133,8 +137,9 @@ def make_finder(
         How thin the cell may be.
     atoms : int
         All of them.
-    nearest_first : bool
-        Whether second images are looked at only in the cells that need them.
+    alone : bool
+        Whether walkers go one after the other: lists are then kept while they serve, and second
+        images looked at only in the cells that need them.
 
     Raises
     ------
@@ -145,16 +150,25 @@ def make_finder(
     density = atoms / container.measure.smallest_volume
     if potential.cutoff is None or not any(pbc):
         return AllPairs(atoms)
-    reach = np.ceil(potential.cutoff / thinnest - 0.5)
-    images = np.where(pbc, np.maximum(reach, 0.0), 0.0).astype(int)
-    if images.max() > MOST_IMAGES:
+    images = _images(container, potential.cutoff)
+    if max(images) > MOST_IMAGES:
         raise InputError(
-            f"system: a cell as thin as {thinnest.min():.3g} would need {images.max()} periodic "
+            f"system: a cell as thin as {thinnest.min():.3g} would need {max(images)} periodic "
             f"images within the cutoff {potential.cutoff:.3g}: raise the lower bound of "
             "volume_per_atom, or min_depth"
         )
     # As many slots as there are neighbours in the smallest cell: every growth is a compilation.
     mean = 4.0 / 3.0 * np.pi * potential.cutoff**3 * density
     slots = bucket(int(np.clip(mean, FEWEST_SLOTS, MOST_SLOTS)))
-    wide = DeviceList(float(potential.cutoff), slots, tuple(int(k) for k in images))
-    return TieredList(wide) if nearest_first and images.max() > 1 else wide
+    exact = DeviceList(float(potential.cutoff), slots, images, nearest_first=alone)
+    if not alone:
+        return exact
+    skin = SKIN * exact.cutoff
+    return SkinnedList(replace(exact, images=_images(container, exact.cutoff + skin)), skin)
+
+
+def _images(container: Container, radius: float) -> tuple[int, int, int]:
+    """Count the images on either side that reach a radius in the thinnest cell."""
+    reach = np.maximum(np.ceil(radius / container.thinnest - 0.5), 0.0)
+    one, two, three = np.where(container.pbc, reach, 0.0).astype(int).tolist()
+    return one, two, three

@@ -1,16 +1,23 @@
 """What lists the neighbours of a walker inside a compiled walk."""
 
+from dataclasses import replace
 from typing import TypeAlias
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from thermosearch.configuration import Configuration
-from thermosearch.nested.measures import depths
+from thermosearch.potentials.evaluate import bucket
 from thermosearch.potentials.interface import Neighbours
-from thermosearch.potentials.neighbours_device import DeviceList
+from thermosearch.potentials.neighbours_device import (
+    UNANSWERABLE,
+    DeviceList,
+    Held,
+    hold,
+    refresh,
+    thinned,
+)
 
 
 class AllPairs(eqx.Module):
@@ -41,49 +48,71 @@ class AllPairs(eqx.Module):
         )
 
 
-class TieredList(eqx.Module):
-    """Looks at the nearest images alone where these reach the cutoff, which in most cells they do.
+class SkinnedList(eqx.Module):
+    """Keeps the pairs within the cutoff and a skin, and picks from these for every energy.
 
-    The prior allows cells so thin that second images count, and looking at those takes three times
-    as long. Walkers one after the other take the shorter way when they can; side by side all would
-    take both.
+    The kept list is made anew where atoms or the cell have moved too far for it to be complete.
+    What is picked are the neighbours that a search would find. Side by side walkers would search
+    every time.
 
     Attributes
     ----------
-    wide : DeviceList
-        With the images that the thinnest cell needs.
+    exact : DeviceList
+        Within the cutoff; its images reach the skin too.
+    skin : float
+        A.
     """
 
-    wide: DeviceList
+    exact: DeviceList
+    skin: float = eqx.field(static=True)
 
     @property
     def capacity(self) -> int:
-        """Slots an atom."""
-        return self.wide.capacity
-
-    @property
-    def images(self) -> tuple[int, int, int]:
-        """Images looked at on either side, at most."""
-        return self.wide.images
+        """Slots an atom, within the cutoff."""
+        return self.exact.capacity
 
     def find(self, configuration: Configuration) -> Neighbours:
-        """List all neighbours, as `DeviceList.find`."""
-        nearest = tuple(min(count, 1) for count in self.images)
-        narrow = DeviceList(self.wide.cutoff, self.capacity, nearest)
-        reach = (np.array(nearest) + 0.5) * depths(configuration.cell)
-        return jax.lax.cond(
-            jnp.all(reach >= self.wide.cutoff), narrow.find, self.wide.find, configuration
-        )
+        """List all neighbours, of a configuration that nothing is known of."""
+        return self.exact.find(configuration)
+
+    def hold(self, configuration: Configuration) -> Held:
+        """List the pairs that `near` picks from."""
+        return hold(self.broad, configuration)
+
+    def near(self, held: Held, configuration: Configuration) -> tuple[Held, Neighbours]:
+        """List all neighbours, of a configuration not far from what the kept list was made for.
+
+        Returns
+        -------
+        Held
+            The same or a new one.
+        Neighbours
+            Also `needed > capacity` where the kept list has too few slots.
+        """
+        reach, capacity = self.exact.cutoff, self.exact.capacity
+        held = refresh(self.broad, held, configuration, reach)
+        found = thinned(held.neighbours, configuration, reach, capacity)
+        kept = held.neighbours.needed
+        lacking = jnp.where(kept >= UNANSWERABLE, kept, capacity + 1)
+        incomplete = kept > self.broad.capacity
+        return held, found._replace(needed=jnp.where(incomplete, lacking, found.needed))
+
+    @property
+    def broad(self) -> DeviceList:
+        """Lists the pairs within the cutoff and the skin."""
+        cutoff = self.exact.cutoff + self.skin
+        capacity = bucket(round(self.capacity * (cutoff / self.exact.cutoff) ** 3))
+        return replace(self.exact, cutoff=cutoff, capacity=capacity)
 
 
-NeighbourFinder: TypeAlias = AllPairs | DeviceList | TieredList
+NeighbourFinder: TypeAlias = AllPairs | DeviceList | SkinnedList
 """Has `find` and `capacity`."""
 
 
 def with_capacity(finder: NeighbourFinder, capacity: int) -> NeighbourFinder:
     """Give the same finder with more slots; every pair needs no more than it has."""
-    if isinstance(finder, TieredList):
-        return TieredList(with_capacity(finder.wide, capacity))
+    if isinstance(finder, SkinnedList):
+        return replace(finder, exact=replace(finder.exact, capacity=capacity))
     if isinstance(finder, DeviceList):
-        return DeviceList(finder.cutoff, capacity, finder.images)
+        return replace(finder, capacity=capacity)
     return finder

@@ -229,7 +229,7 @@ def _system(
     batching: Batching,
 ) -> System:
     potentials = study.system.chemical_potentials or {}
-    finder = make_finder(potential, container, atoms, nearest_first=batching == "loop")
+    finder = make_finder(potential, container, atoms, alone=batching == "loop")
     return System(
         potential,
         container.measure,

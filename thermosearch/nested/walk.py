@@ -151,6 +151,7 @@ def _walk(
 
     if system.has_densities:
         walker, _ = system.evaluated(walker)
+    walker = system.holding(walker)
     start = Walked(walker, tally, none, none, jnp.zeros_like(limit))
     end = rounds * len(turns[0])
     walked = jax.lax.fori_loop(jnp.zeros_like(end), end, turn, start)
@@ -162,7 +163,7 @@ def _ended(system: System, start: Walker, walked: Walked) -> Walked:
     walked = walked._replace(displacement=displacement(system, start, walked.walker))
     wrapped = _wrap(system, walked.walker)
     if not system.sums_pairs:
-        return walked._replace(walker=wrapped)
+        return walked._replace(walker=wrapped._replace(held=None))
     # Afresh, so that no rounding error of the many small changes outlives the walk.
     energy, needed = system.energy(wrapped)
     return walked._replace(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from thermosearch.configuration import Array, Configuration
-from thermosearch.nested.finders import NeighbourFinder
+from thermosearch.nested.finders import NeighbourFinder, SkinnedList
 from thermosearch.nested.measures import Measure, length_squared
 from thermosearch.nested.rows import (
     DensityPotential,
@@ -22,7 +22,7 @@ from thermosearch.nested.rows import (
     sums_pairs,
 )
 from thermosearch.potentials.interface import Neighbours, Potential, energy_forces
-from thermosearch.potentials.neighbours_device import UNANSWERABLE
+from thermosearch.potentials.neighbours_device import UNANSWERABLE, Held
 
 
 class Walker(NamedTuple):
@@ -42,6 +42,8 @@ class Walker(NamedTuple):
         Kinetic energy, where the momenta are sampled too.
     densities : tuple of (n, w) float64, or None
         Of a `DensityPotential`, within a walk.
+    held : Held or None
+        Pairs that neighbours are picked from, within a walk by a `SkinnedList`.
     """
 
     positions: Float[Array, "n 3 *w"]
@@ -50,6 +52,7 @@ class Walker(NamedTuple):
     energy: Float[Array, "*w"]
     kinetic: Float[Array, "*w"] | None = None
     densities: tuple[Float[Array, " n *w"], ...] | None = None
+    held: Held | None = None
 
 
 class System(eqx.Module):
@@ -133,14 +136,31 @@ class System(eqx.Module):
         if self.sums_pairs:
             return self._sum_of_pairs(walker), jnp.zeros(walker.energy.shape, jnp.int32)
 
-        def one(walker: Walker) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        def one(walker: Walker) -> tuple[Walker, Int[Array, ""]]:
             configuration = self.configuration(walker)
-            neighbours = self.finder.find(configuration)
+            held, neighbours = self._neighbours(walker.held, configuration)
             energy = self.potential.energy(configuration, neighbours)
-            return _answered(neighbours, energy)
+            energy, needed = _answered(neighbours, energy)
+            return walker._replace(energy=energy, held=held), needed
 
-        energy, needed = _for_each(one, walker)
-        return walker._replace(energy=energy), needed
+        return _for_each(one, walker)
+
+    def holding(self, walker: Walker) -> Walker:
+        """Give the walkers, at the beginning of a walk, the pairs that it picks neighbours from."""
+        if self.sums_pairs or not isinstance(self.finder, SkinnedList):
+            return walker
+
+        def one(walker: Walker) -> Walker:
+            return walker._replace(held=self.finder.hold(self.configuration(walker)))
+
+        return _for_each(one, walker)
+
+    def _neighbours(
+        self, held: Held | None, configuration: Configuration
+    ) -> tuple[Held | None, Neighbours]:
+        if held is None:
+            return None, self.finder.find(configuration)
+        return self.finder.near(held, configuration)
 
     def energy_gradient(
         self, walker: Walker
@@ -160,7 +180,7 @@ class System(eqx.Module):
 
         def one(walker: Walker) -> tuple[Float[Array, ""], Float[Array, "n 3"], Int[Array, ""]]:
             configuration = self.configuration(walker)
-            neighbours = self.finder.find(configuration)
+            _, neighbours = self._neighbours(walker.held, configuration)
             found = energy_forces(self.potential, configuration, neighbours)
             energy, needed = _answered(neighbours, found.energy)
             return energy, jnp.where(moves, -found.forces, 0.0), needed
