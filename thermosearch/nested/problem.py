@@ -194,7 +194,7 @@ def make_problem(study: NestedStudy) -> Problem:
     return Problem(
         system=system,
         plan=Plan(
-            moves=tuple(MOVES[move.name]() for move in moves),
+            moves=tuple(move.move() for move in moves),
             counts=tuple(move.count for move in moves),
             batching=batching,
         ),

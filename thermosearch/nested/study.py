@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from thermosearch.nested.moves.catalogue import MOVES
+from thermosearch.nested.moves.interface import Move
 from thermosearch.potentials.section import PotentialSection
 from thermosearch.runtime.study import InputFile, RunSection, StrictModel
 
@@ -190,15 +191,29 @@ class MoveSection(StrictModel):
     ----------
     name : str
         "atom": a sweep of single-atom displacements; "all_atoms": one displacement of all;
-        "galilean": a flight of 8 steps reflected at the contour (uses forces); "hamiltonian": a
-        trajectory of 8 steps under the contour of the total enthalpy (forces); "volume", "shear",
-        "stretch": of a flexible cell; "swap": of two species; "identity": of one atom's species.
+        "galilean": a flight reflected at the contour (uses forces); "hamiltonian": a trajectory
+        under the contour of the total enthalpy (forces); "volume", "shear", "stretch": of a
+        flexible cell; "swap": of two species; "identity": of one atom's species.
     count : int
         Applications in a round.
+    length : int or None
+        Steps of a flight or a trajectory; 8 by default.
     """
 
     name: Annotated[str, AfterValidator(_move)]
     count: PositiveInt = 1
+    length: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _length_fits(self) -> "MoveSection":
+        if self.length is not None and not MOVES[self.name].uses_forces:
+            raise ValueError(f'"{self.name}" has no length: flights and trajectories do')
+        return self
+
+    def move(self) -> Move:
+        """Give the move itself."""
+        kind = MOVES[self.name]
+        return kind() if self.length is None else kind(length=self.length)
 
 
 class StopSection(StrictModel):

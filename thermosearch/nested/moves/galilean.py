@@ -33,7 +33,7 @@ class Flight(NamedTuple):
 
 
 class GalileanMove(Move):
-    """A flight of `flights` straight steps, each of length `step` sqrt(3 N) in all coordinates.
+    """A flight of `length` straight steps, each of length `step` sqrt(3 N) in all coordinates.
 
     Where a step ends above the contour, the velocity is mirrored there at the gradient of the
     energy, v -> v - 2 n (n . v), and one more step is tried from that point; if that ends above
@@ -44,14 +44,14 @@ class GalileanMove(Move):
 
     uses_forces: ClassVar[bool] = True
 
-    flights: int = eqx.field(static=True, default=8)
+    length: int = eqx.field(static=True, default=8)
     name: str = eqx.field(static=True, default="galilean")
     largest: float = eqx.field(static=True, default=2.0)
-    target: float = eqx.field(static=True, default=0.7)
+    target: float = eqx.field(static=True, default=0.5)
 
     def attempts(self, system: System) -> int:
         """Two for each step: straight on, and behind the mirror for those that were stopped."""
-        return 2 * self.flights
+        return 2 * self.length
 
     def prepare(
         self, system: System, step: Float[Array, ""], own: Stream
@@ -62,7 +62,7 @@ class GalileanMove(Move):
         velocity = direction * (length / jnp.sqrt(jnp.sum(direction**2, axis=(0, 1))))
         velocity = system.on_mobile(velocity)
         stopped = jnp.zeros(own.first.shape, bool)
-        return Flight(velocity, velocity, stopped), jnp.zeros((2 * self.flights, 0), jnp.float64)
+        return Flight(velocity, velocity, stopped), jnp.zeros((2 * self.length, 0), jnp.float64)
 
     def attempt(
         self,
