@@ -67,10 +67,20 @@ def ideal_gas(pressures: list[float], **method: Any) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("exchange_every", [None, 2])
-def test_pressures_come_in_one_job(tmp_path: Path, exchange_every: int | None) -> None:
+@pytest.mark.parametrize(
+    ("exchange_every", "method"),
+    [
+        (None, {}),
+        (2, {}),
+        (1, {"rounds": 6, "moves": [{"name": "hamiltonian"}, {"name": "volume", "count": 2}]}),
+    ],
+    ids=["apart", "exchange", "exchange of walkers with momenta"],
+)
+def test_pressures_come_in_one_job(
+    tmp_path: Path, exchange_every: int | None, method: dict[str, Any]
+) -> None:
     """Ideal gas: <V> = (N + 1) kT / P, with exchanges between the pressures or without."""
-    content = ideal_gas([0.5, 1.0], exchange_every=exchange_every)
+    content = ideal_gas([0.5, 1.0], exchange_every=exchange_every, **method)
     results = execute(parsed(content), context(tmp_path, never, never))
     found = [q for q in results.quantities if q.name == "volume" and q.conditions["kT"] == 1.0]
     assert [q.conditions["p"] for q in found] == [0.5, 1.0]
@@ -104,6 +114,15 @@ def test_momenta_are_sampled_saved_and_taken_out_again(tmp_path: Path) -> None:
         found, error = (results.arrays[f"{curves}{name}{end}"] for end in ("", "_error"))
         assert np.all(np.abs(found - values) < 4 * error), name
     assert np.ptp(results.arrays["dead/p0_r0/kinetic"]) > 0.0
+
+
+def test_flights_and_trajectories_are_as_long_as_the_study_says() -> None:
+    moves = [{"name": "galilean", "length": 3}, {"name": "hamiltonian", "length": 5}]
+    problem = make_problem(parsed(ideal_gas([1.0], moves=[*moves, {"name": "volume"}])))
+    flight, trajectory, _ = problem.plan.moves
+    # A step that is stopped is tried once more, mirrored.
+    assert flight.attempts(problem.system) == 2 * 3
+    assert trajectory.attempts(problem.system) == 5
 
 
 def test_compositions_come_in_one_job(tmp_path: Path) -> None:
@@ -246,6 +265,7 @@ def test_any_potential_is_sampled(name: str, tmp_path: Path) -> None:
         ("system", {"frozen": {"file": "none.extxyz"}}, "no such file"),
         ("method", {"exchange_every": 2}, "two pressures"),
         ("method", {"moves": [{"name": "atom"}, {"name": "identity"}]}, "chemical_potentials"),
+        ("method", {"moves": [{"name": "atom", "length": 4}]}, '"atom" has no length'),
     ],
 )
 def test_mistakes_are_answered_with_one_line(
