@@ -16,9 +16,11 @@ from thermosearch.runtime.errors import (
     EXIT_INTERRUPTED,
     EXIT_STOPPED,
     InputError,
+    explain_os_error,
 )
 from thermosearch.runtime.files import write_atomic
 from thermosearch.runtime.mistakes import nearest
+from thermosearch.runtime.screen import Screen, open_closed_streams
 from thermosearch.runtime.study import StrictModel, read_toml, seconds
 
 _EPILOG = """exit codes: 0 finished, 1 a bug (with a traceback), 2 wrong input, 75 stopped and
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
+    open_closed_streams()
     options = _parser().parse_args(arguments)
     ranks = Communicator()
     try:
@@ -236,6 +239,13 @@ def _walltime(text: str) -> float:
 
 
 def _say(text: str, ranks: Communicator) -> None:
-    if ranks.rank == 0:
+    if ranks.rank > 0:
+        return
+    try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); so is the flush as Python ends.
+        Screen(sys.stdout).flush()
+    except OSError as error:
+        raise explain_os_error(error, "writing to standard output") from error

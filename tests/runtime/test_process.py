@@ -169,6 +169,31 @@ def test_a_run_outlives_its_screen(opened: Callable[[], BinaryIO], toy_command: 
     assert "step 4" in log and "finished in" in log
 
 
+@pytest.mark.parametrize(
+    ("opened", "code", "said"),
+    [
+        (full_disk, 2, "thermosearch: writing to standard output: the disk is full"),
+        (pipe_without_reader, 0, ""),
+    ],
+)
+def test_an_answer_nobody_reads_is_no_mistake_and_a_lost_one_is(
+    opened: Callable[[], BinaryIO], code: int, said: str, toy_command: Command
+) -> None:
+    command = toy_command("validate", "fast.toml")
+    with opened() as screen:
+        done = subprocess.run(
+            command, stdout=screen, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == code
+    assert done.stderr.startswith(said) and len(done.stderr.splitlines()) == (code != 0)
+
+
+@pytest.mark.parametrize("arguments", [["validate", "fast.toml"], ["search", "fast.toml"]])
+def test_closed_streams_are_no_mistake(arguments: list[str], toy_command: Command) -> None:
+    closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *toy_command(*arguments)]
+    assert subprocess.run(closed, timeout=60, check=False).returncode == 0
+
+
 def test_a_run_whose_screen_has_gone_is_stopped_by_a_signal(toy_command: Command) -> None:
     process = start_and_wait_for_steps(
         toy_command("search", "slow.toml", "--output", "out"), Path("out/run.log"), 2

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,3 +44,11 @@ class Screen:
             # Python flushes its streams as it ends, and would make the exit code 120.
             with suppress(OSError), Path(os.devnull).open("wb") as nothing:
                 os.dup2(nothing.fileno(), self.stream.fileno())
+
+
+def open_closed_streams() -> None:
+    """Give a process begun without standard output or error (`2>&-`) streams that lead nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+            setattr(sys, name, nowhere)
