@@ -13,10 +13,15 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from ase.build import bulk
 from small_study import after, context, never, parsed, same, small
 
+from thermosearch.configuration import from_ase
+from thermosearch.nested import quench
 from thermosearch.nested.execute import execute
+from thermosearch.nested.minima import Minimum, describe_ends, ends_from_arrays, ends_to_arrays
 from thermosearch.nested.sampler import Sampler
+from thermosearch.relax.minimise import minimise
 from thermosearch.runtime.results import Results
 
 pytestmark = pytest.mark.usefixtures("one_iteration_at_a_time")
@@ -61,23 +66,43 @@ def test_exchanging_runs_go_on_as_if_they_had_not_stopped(tmp_path: Path) -> Non
     assert same(execute(study, context(tmp_path / "cut", never, never)), whole)
 
 
-def test_a_run_told_to_stop_while_it_relaxes_walkers_has_lost_no_walk(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_run_told_to_stop_while_it_relaxes_walkers_loses_neither_walk_nor_minimum(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end of sampling leaves a checkpoint, whatever the interval: here there is no other."""
+    """The end of sampling leaves a checkpoint, whatever the interval, and so does the stop."""
     content = small()
-    content["method"] |= {"repeats": 1}
     content["analysis"] |= {"quenched": 4}
     study, folder = parsed(content), tmp_path / "cut"
+    whole = execute(study, context(tmp_path / "whole", never, never))
+    relaxed = []
+    monkeypatch.setattr(
+        quench, "minimise", lambda *given, **more: relaxed.append(1) or minimise(*given, **more)
+    )
 
     def sampled() -> bool:
         return any((folder / "checkpoints").glob("*.ckpt"))
 
     assert execute(study, context(folder, sampled, never)).status == "stopped"
+    assert len(relaxed) == 1
     with caplog.at_level(logging.INFO):
         resumed = execute(study, context(folder, never, never))
-    assert "resumed after 12 iterations" in caplog.text
-    assert same(resumed, execute(study, context(tmp_path / "whole", never, never)))
+    assert "resumed after 24 iterations" in caplog.text
+    assert len(relaxed) == 2  # a turn for each of two runs
+    assert same(resumed, whole)
+    assert len(whole.arrays["phases/0/quench_enthalpy"]) > 4
+    assert [*map(str, resumed.structures)] == [*map(str, whole.structures)]
+
+
+def test_minima_survive_a_checkpoint() -> None:
+    configuration = from_ase(bulk("Si"))
+    ends = (None, Minimum(-1.5, 20.0, 227, "Fd-3m", configuration), None)
+    again = ends_from_arrays(ends_to_arrays(ends), describe_ends(ends))
+    assert again[0] is None and again[2] is None
+    assert again[1][:4] == ends[1][:4]
+    for before, after_it in zip(configuration, again[1].configuration, strict=True):
+        np.testing.assert_array_equal(before, after_it)
+        assert np.asarray(before).dtype == after_it.dtype
+    assert ends_from_arrays({}, describe_ends((None,))) == (None,)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(

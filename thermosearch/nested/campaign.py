@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from thermosearch.nested.course import Course, Exchanges, describe, from_arrays, to_arrays
+from thermosearch.nested.course import Course, Exchanges
 from thermosearch.nested.ending import Gauge, advance, ended
 from thermosearch.nested.exchange import exchange_all
 from thermosearch.nested.history import History
 from thermosearch.nested.problem import Problem
 from thermosearch.nested.sampler import Culled, Sampler, State
+from thermosearch.nested.saving import iterations, save, taken_up
 from thermosearch.runtime.communicator import Communicator, Parts
 from thermosearch.runtime.context import RunContext
 
@@ -68,7 +69,7 @@ def run_all(
     """
     crew = _Crew(problem, seed, context.communicator)
     tasks = [(c, r) for c in range(len(problem.conditions)) for r in range(repeats)]
-    courses = crew.drawn(_taken_up(context, every), tasks, every, context)
+    courses = crew.drawn(taken_up(context, every), tasks, every, context)
     if courses is None:
         return None
     length = exchange_every or 1
@@ -82,11 +83,11 @@ def run_all(
                 spent = max(time.monotonic() - before, 1e-3)
                 length = context.communicator.broadcast(_next_length(length, spent))
             bar.set_postfix_str(_progress(problem, courses), refresh=False)
-            bar.update(_iterations(courses) - bar.n)
+            bar.update(iterations(courses) - bar.n)
             stopping = context.stop()
             over = all(course.reason is not None for course in courses)
             if stopping or over or context.checkpoint_due():
-                _save(courses, context)
+                save(courses, context)
             if stopping:
                 return None
     for course in courses:
@@ -127,7 +128,7 @@ class _Crew:
                 bar.update(len(courses) - bar.n)
                 stopping = context.stop()
                 if stopping or context.checkpoint_due():
-                    _save(courses, context)
+                    save(courses, context)
                 if stopping:
                     return None
         return courses
@@ -204,10 +205,6 @@ def _exchanged(
     ]
 
 
-def _iterations(courses: list[Course]) -> int:
-    return sum(course.state.iteration for course in courses)
-
-
 def _next_length(length: int, spent: float) -> int:
     """Choose iterations that would take about `STRETCH_SECONDS`, growing at most twofold a time."""
     wanted = length * min(2.0, STRETCH_SECONDS / spent)
@@ -236,22 +233,3 @@ def _tell(problem: Problem, course: Course, repeats: int, context: RunContext) -
     )
     if state.unmoved:
         context.log.warning("%s: %d clones of %d never moved", name, state.unmoved, dead)
-
-
-def _save(courses: list[Course], context: RunContext) -> None:
-    """Checkpoint of the runs drawn so far, under a number that grows with all that is done."""
-    done = len(courses) + _iterations(courses)
-    context.checkpoints.save(done, to_arrays(courses), describe(courses))
-
-
-def _taken_up(context: RunContext, every: int) -> list[Course]:
-    """Read the runs from the latest checkpoint; none where there is none."""
-    checkpoint = context.checkpoints.load_latest()
-    if checkpoint is None:
-        return []
-    courses = [
-        from_arrays(checkpoint.arrays, index, every, about)
-        for index, about in enumerate(checkpoint.meta["runs"])
-    ]
-    context.log.info("resumed after %d iterations", _iterations(courses))
-    return courses

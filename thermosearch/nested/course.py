@@ -8,6 +8,7 @@ import numpy as np
 from thermosearch.nested.analysis import DeadPoints
 from thermosearch.nested.ending import Gauge
 from thermosearch.nested.history import History, dead_points, present, restore
+from thermosearch.nested.minima import Ends, describe_ends, ends_from_arrays, ends_to_arrays
 from thermosearch.nested.problem import Problem
 from thermosearch.nested.sampler import State
 from thermosearch.nested.walker import Walker
@@ -42,6 +43,8 @@ class Course:
         Why it ended; None while it is under way.
     exchanges : Exchanges
         With the run at the next higher pressure.
+    ends : Ends
+        Of the relaxations so far from configurations that were kept, once it has ended.
     """
 
     conditions: int
@@ -51,6 +54,7 @@ class Course:
     history: History = field(default_factory=lambda: History(0))
     reason: str | None = None
     exchanges: Exchanges = field(default_factory=Exchanges)
+    ends: Ends = ()
 
     def points(self, problem: Problem) -> DeadPoints:
         """All of its points, those alive included."""
@@ -62,7 +66,8 @@ def describe(courses: list[Course]) -> dict[str, Any]:
     """Give what of runs is no array, for a checkpoint."""
     names = ("conditions", "repeat", "reason")
     runs = [
-        {name: getattr(course, name) for name in names} | {"exchanges": [*course.exchanges]}
+        {name: getattr(course, name) for name in names}
+        | {"exchanges": [*course.exchanges], "ends": describe_ends(course.ends)}
         for course in courses
     ]
     return {"runs": runs}
@@ -81,6 +86,7 @@ def to_arrays(courses: list[Course]) -> dict[str, np.ndarray]:
             if key != "walkers"
         }
         own |= {f"gauge/{key}": np.asarray(x) for key, x in course.gauge._asdict().items()}
+        own |= {f"ends/{key}": value for key, value in ends_to_arrays(course.ends).items()}
         arrays |= {f"run_{index}/{key}": value for key, value in own.items()}
     return arrays
 
@@ -102,6 +108,7 @@ def from_arrays(
         history=restore(every, arrays),
         reason=about["reason"],
         exchanges=Exchanges(*about["exchanges"]),
+        ends=ends_from_arrays(_below(arrays, "ends"), about["ends"]),
     )
 
 

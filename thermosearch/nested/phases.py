@@ -16,8 +16,9 @@ from thermosearch.nested.kept import (
     order_of,
     spreads_of,
 )
+from thermosearch.nested.minima import Minimum
 from thermosearch.nested.problem import Problem
-from thermosearch.nested.quench import Minimum, Quenched
+from thermosearch.nested.quench import Quenched
 from thermosearch.nested.study import NestedStudy
 from thermosearch.potentials.interface import has_spread
 from thermosearch.runtime.communicator import Communicator

@@ -1,19 +1,20 @@
 """Relaxations of configurations that were kept: the minima below the sampled landscape."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
 
 from thermosearch.configuration import Configuration
 from thermosearch.nested.course import Course
 from thermosearch.nested.kept import CHUNK, Kept
+from thermosearch.nested.minima import Minimum
 from thermosearch.nested.problem import Problem
+from thermosearch.nested.saving import save
 from thermosearch.potentials.evaluate import bucket
 from thermosearch.relax.loop import Status
 from thermosearch.relax.minimise import minimise
-from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.context import RunContext
 from thermosearch.structure.order import mean_nearest_distance
 from thermosearch.structure.symmetry import space_group
@@ -25,27 +26,6 @@ SKIN_SLOTS = 1.6
 STEPS = 400
 """Most steps of a relaxation."""
 LIMITS = (Status.CONVERGED, Status.STEP_LIMIT, Status.STALLED)
-
-
-class Minimum(NamedTuple):
-    """Where a relaxation from a kept configuration ended.
-
-    Attributes
-    ----------
-    enthalpy, volume : float
-        An atom; the energy and 0 where the cell is fixed.
-    number : int
-        Of its space group; 0 where it is not periodic in three directions.
-    symbol : str
-        Of its space group.
-    configuration : Configuration
-    """
-
-    enthalpy: float
-    volume: float
-    number: int
-    symbol: str
-    configuration: Configuration
 
 
 class Quenched(NamedTuple):
@@ -74,7 +54,7 @@ def quench_all(
     count: int,
     context: RunContext,
 ) -> list[Quenched] | None:
-    """Relax configurations of every run, with progress.
+    """Relax configurations of every run, from where the latest checkpoint left off.
 
     Parameters
     ----------
@@ -87,24 +67,43 @@ def quench_all(
     count : int
         Most configurations of a run.
     context : RunContext
-        Ranks share the relaxations; asked before every run whether to stop.
+        Ranks share the relaxations; asked after each of their turns whether to stop.
 
     Returns
     -------
     list of Quenched or None
         As the runs; None if it was told to stop.
     """
+    courses = list(courses)
+    chosen = [_thinned(each, count) for each in kept]
     # One number for all runs, since every other number of slots is a compilation.
     slots = max(course.state.capacity for course in courses)
-    quenched: list[Quenched] = []
-    with context.progress(len(courses), "relaxing walkers") as bar:
-        for course, all_kept in zip(courses, kept, strict=True):
-            if context.stop():
+    tasks = [
+        (run, first)
+        for run, (course, each) in enumerate(zip(courses, chosen, strict=True))
+        for first in range(len(course.ends), len(each.configurations), CHUNK)
+    ]
+
+    def relax(task: tuple[int, int]) -> list[Minimum | None]:
+        run, first = task
+        members = chosen[run].configurations[first : first + CHUNK]
+        pressure = problem.conditions[courses[run].conditions].pressure
+        return _relaxed(problem, members, pressure, slots)
+
+    ranks = context.communicator
+    with context.progress(sum(len(each.places) for each in chosen), "relaxing walkers") as bar:
+        bar.update(sum(len(course.ends) for course in courses))
+        for turn in range(0, len(tasks), ranks.size):
+            together = tasks[turn : turn + ranks.size]
+            for (run, _), ends in zip(together, ranks.map(relax, together), strict=True):
+                courses[run] = replace(courses[run], ends=(*courses[run].ends, *ends))
+                bar.update(len(ends))
+            stopping = context.stop()
+            if stopping or context.checkpoint_due():
+                save(courses, context)
+            if stopping:
                 return None
-            chosen = _thinned(all_kept, count)
-            quenched.append(_quench(problem, course, chosen, context.communicator, slots=slots))
-            bar.update()
-    return quenched
+    return [_quenched(*pair) for pair in zip(courses, chosen, strict=True)]
 
 
 def _thinned(kept: Kept, count: int) -> Kept:
@@ -113,33 +112,23 @@ def _thinned(kept: Kept, count: int) -> Kept:
     return kept._replace(places=kept.places[::stride], configurations=kept.configurations[::stride])
 
 
-def _quench(
-    problem: Problem, course: Course, kept: Kept, communicator: Communicator, *, slots: int
-) -> Quenched:
+def _relaxed(
+    problem: Problem, members: Sequence[Configuration], pressure: float | None, slots: int
+) -> list[Minimum | None]:
     """Relax configurations to their minima, the cell with them where it is free."""
     system = problem.system
-    pressure = problem.conditions[course.conditions].pressure
     mobile = np.isin(np.arange(system.atoms), system.moving)
-    potential = system.potential
-
-    def chunk(members: Sequence[Configuration]) -> list[Minimum | None]:
-        relaxed = minimise(
-            potential,
-            members,
-            mobile=[mobile] * len(members) if system.has_frozen else None,
-            cell=pressure is not None,
-            pressure=0.0 if pressure is None else pressure * problem.units.pressure,
-            max_steps=STEPS,
-            capacity=bucket(int(SKIN_SLOTS * slots)),
-            width=CHUNK,
-        )
-        return [_minimum(each) if each.status in LIMITS else None for each in relaxed]
-
-    everything = kept.configurations
-    chunks = [everything[first : first + CHUNK] for first in range(0, len(everything), CHUNK)]
-    found = [each for group in communicator.map(chunk, chunks) for each in group]
-    ended = np.array([each is not None for each in found], bool)
-    return Quenched(course, _masked(kept, ended), [each for each in found if each is not None])
+    relaxed = minimise(
+        system.potential,
+        members,
+        mobile=[mobile] * len(members) if system.has_frozen else None,
+        cell=pressure is not None,
+        pressure=0.0 if pressure is None else pressure * problem.units.pressure,
+        max_steps=STEPS,
+        capacity=bucket(int(SKIN_SLOTS * slots)),
+        width=CHUNK,
+    )
+    return [_minimum(each) if each.status in LIMITS else None for each in relaxed]
 
 
 def _minimum(relaxed: Any) -> Minimum:
@@ -153,6 +142,12 @@ def _minimum(relaxed: Any) -> Minimum:
     return Minimum(energy, volume, group.number, group.symbol, configuration)
 
 
-def _masked(kept: Kept, mask: Bool[np.ndarray, " m"]) -> Kept:
-    chosen = [c for c, is_chosen in zip(kept.configurations, mask, strict=True) if is_chosen]
-    return kept._replace(places=kept.places[mask], configurations=chosen)
+def _quenched(course: Course, kept: Kept) -> Quenched:
+    """Those that came to an end."""
+    pairs = zip(kept.places, kept.configurations, course.ends, strict=True)
+    ended = [pair for pair in pairs if pair[2] is not None]
+    kept = kept._replace(
+        places=np.array([place for place, _, _ in ended], kept.places.dtype),
+        configurations=[configuration for _, configuration, _ in ended],
+    )
+    return Quenched(course, kept, [minimum for _, _, minimum in ended])
