@@ -283,6 +283,24 @@ def test_overflow_is_answered_with_more_slots(cluster_potential: LennardJones) -
         assert found.energy == pytest.approx(float(fresh.energy), abs=1e-10)
 
 
+def test_small_cells_share_a_plan_whichever_way_they_are_thin(silicon: StillingerWeber) -> None:
+    """Images are as many in all periodic directions, and those needed in a large cell."""
+    plans = set()
+    for direction in range(3):
+        stretched = np.ones(3)
+        stretched[direction] = 0.6
+        thin = rattled(0)
+        thin = thin._replace(positions=thin.positions * stretched, cell=thin.cell * stretched)
+        plans.add(first_plan(silicon, thin, None, "device", capacity=96))
+    (plan,) = plans
+    assert len(set(plan.finder.images)) == 1
+    chain = from_ase(bulk("Si", cubic=True).repeat((8, 1, 1)))
+    assert first_plan(silicon, chain, None, "device").finder.images == (0, 1, 1)
+    slab = thin._replace(pbc=np.array([True, True, False]))
+    one, two, three = first_plan(silicon, slab, None, "device").finder.images
+    assert one == two > three == 0
+
+
 def test_step_limit_is_kept(silicon: StillingerWeber) -> None:
     found = settle(silicon, [rattled(10)], max_steps=5)[0]
     assert (found.status, found.calls) == (Status.STEP_LIMIT, 5)

@@ -21,8 +21,8 @@ from thermosearch.structure.symmetry import space_group
 
 COINCIDE = 0.05
 """Tolerance of space groups, in nearest-neighbour distances."""
-SKIN_SLOTS = 1.6
-"""Slots of a list with a skin of 15 %, for each slot of one without."""
+SKIN_SLOTS = 2.0
+"""Slots of a list with a skin of 15 %, for each slot of one without, and a quarter in reserve."""
 STEPS = 400
 """Most steps of a relaxation."""
 LIMITS = (Status.CONVERGED, Status.STEP_LIMIT, Status.STALLED)

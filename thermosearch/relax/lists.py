@@ -5,6 +5,7 @@ configuration travels in.
 """
 
 import math
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import jax
@@ -27,6 +28,10 @@ LARGEST_CAPACITY = 4096
 
 LARGEST_SEARCH = 2**18
 """Pairs times images up to which a list is made inside the compiled loop."""
+
+EVEN_SEARCH = 2**15
+"""Pairs times images up to which all periodic directions are given as many images as the one that
+needs most: a search costs less than another compilation for (1, 2, 1) after (2, 1, 1)."""
 
 Where = Literal["auto", "device", "host"]
 
@@ -70,10 +75,9 @@ def first_plan(
     if skin is None:
         skin = 0.0 if math.isinf(cutoff) else 0.15 * cutoff
     refuse_negative_skin(skin)
-    finder = DeviceList.covering([configuration], cutoff + skin)
-    finder = DeviceList(finder.cutoff, max(bucket(finder.capacity), capacity), finder.images)
-    images = math.prod(2 * k + 1 for k in finder.images)
-    small = len(configuration.numbers) ** 2 * images <= LARGEST_SEARCH
+    finder = _even(DeviceList.covering([configuration], cutoff + skin), configuration)
+    finder = replace(finder, capacity=max(bucket(finder.capacity), capacity))
+    small = _search(configuration, finder.images) <= LARGEST_SEARCH
     inside = small if lists == "auto" else lists == "device"
     return ListPlan(cutoff, skin, finder.capacity, finder if inside else None)
 
@@ -90,8 +94,20 @@ def larger_plan(plan: ListPlan, configuration: Configuration) -> ListPlan | None
     capacity = bucket(max(grown.capacity, plan.capacity + 1))
     if capacity > LARGEST_CAPACITY:
         return None
-    finder = None if plan.finder is None else DeviceList(reach, capacity, grown.images)
-    return plan._replace(capacity=capacity, finder=finder)
+    grown = _even(replace(grown, capacity=capacity), configuration)
+    return plan._replace(capacity=capacity, finder=None if plan.finder is None else grown)
+
+
+def _even(finder: DeviceList, configuration: Configuration) -> DeviceList:
+    """As many images in every periodic direction, where that costs little."""
+    one, two, three = np.where(configuration.pbc, max(finder.images), 0).tolist()
+    if _search(configuration, (one, two, three)) > EVEN_SEARCH:
+        return finder
+    return replace(finder, images=(one, two, three))
+
+
+def _search(configuration: Configuration, images: tuple[int, int, int]) -> int:
+    return len(configuration.numbers) ** 2 * math.prod(2 * k + 1 for k in images)
 
 
 def renew_lists(
