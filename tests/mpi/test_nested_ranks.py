@@ -33,6 +33,7 @@ iterations = 15
 [analysis]
 temperatures = [0.2, 1.0, 5]
 draws = 20
+quenched = 12
 """
 
 
@@ -45,6 +46,7 @@ def fingerprint(folder: Path) -> str:
                 "walks/p0_r0/steps",
                 "walks/p0_r0/accepted",
                 "curves/0/log_partition_function_error",
+                "phases/0/quench_enthalpy",
             )
         ]
     return hashlib.sha256(b"".join(parts)).hexdigest()
