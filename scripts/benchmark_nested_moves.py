@@ -24,9 +24,9 @@ import numpy as np
 import thermosearch  # noqa: F401 - turns on float64
 from thermosearch.nested.finders import with_capacity
 from thermosearch.nested.momenta import highest_kinetic
-from thermosearch.nested.moves.interface import OUTCOMES, Move
+from thermosearch.nested.moves.interface import Move
+from thermosearch.nested.moves.steps import adapted
 from thermosearch.nested.problem import Problem, make_problem
-from thermosearch.nested.sampler import GAIN
 from thermosearch.nested.study import MoveSection, NestedStudy
 from thermosearch.nested.walk import Plan, Walked, walk_all
 from thermosearch.nested.walker import System, Walker
@@ -132,7 +132,6 @@ def measured(
     """A walk with adapted steps after some others, and CPU seconds of each walker."""
     count = len(walkers.energy)
     steps = np.array([FIRST_STEPS.get(move.name, 0.08) for move in plan.moves])
-    target = np.array([move.target for move in plan.moves])
     for turn in range(ADAPTATIONS + 1):
         before = time.process_time()
         walked = walk_all(
@@ -149,9 +148,7 @@ def measured(
         spent = time.process_time() - before
         if int(walked.needed.max()) > SLOTS:
             raise RuntimeError("too few neighbour slots")
-        tally = np.asarray(walked.tally).sum(axis=-1)
-        rate = tally[:, OUTCOMES.index("accepted")] / np.maximum(tally.sum(axis=1), 1)
-        steps = steps * np.exp(GAIN * (rate - target))
+        steps = adapted(plan.moves, steps, np.asarray(walked.tally).sum(axis=-1, dtype=np.int64))
     return walked, spent / count
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from ase.build import bulk
 
 import thermosearch  # noqa: F401 - turns on float64
-from thermosearch.nested.container import SKIN
-from thermosearch.nested.finders import SkinnedList
+from thermosearch.nested.container import Container, make_finder
+from thermosearch.nested.finders import with_capacity
 from thermosearch.nested.measures import FlexibleCell
 from thermosearch.nested.moves.all_atoms import AllAtomsMove
 from thermosearch.nested.moves.galilean import GalileanMove
@@ -26,7 +26,6 @@ from thermosearch.nested.moves.volume import VolumeMove
 from thermosearch.nested.walk import Plan, walk_all
 from thermosearch.nested.walker import System, Walker
 from thermosearch.potentials.interface import energy_forces
-from thermosearch.potentials.neighbours_device import DeviceList
 from thermosearch.potentials.registry import load_potential
 from thermosearch.runtime.versions import cpu_model
 
@@ -75,11 +74,11 @@ def make(model: str, atoms: int, width: int) -> tuple[System, Walker]:
     generator = np.random.default_rng(0)
     moved = crystal.positions[..., None] + 0.1 * generator.standard_normal((atoms, 3, width))
     measure = FlexibleCell(jnp.asarray(0.01), atoms, 10.0 * atoms, 60.0 * atoms, 0.65)
-    skin = SKIN * float(potential.cutoff)
-    images = int(np.ceil((potential.cutoff + skin) / (0.65 * np.cbrt(10.0 * atoms)) - 0.5))
-    exact = DeviceList(float(potential.cutoff), 32, (max(images, 0),) * 3, nearest_first=True)
-    finder = SkinnedList(exact, skin)
-    system = System(potential, measure, finder, (True,) * 3, atoms, tuple(range(atoms)))
+    pbc, cell = (True, True, True), crystal.cell.array
+    thinnest = np.full(3, measure.min_depth * np.cbrt(measure.lowest))
+    finder = make_finder(potential, Container(measure, cell, pbc, thinnest), atoms, alone=True)
+    finder = with_capacity(finder, 32)
+    system = System(potential, measure, finder, pbc, atoms, tuple(range(atoms)))
     walkers = Walker(
         jnp.asarray(moved),
         jnp.asarray(np.repeat(crystal.cell.array[..., None], width, axis=-1)),

@@ -20,6 +20,7 @@ from thermosearch.nested.contour import Contour
 from thermosearch.nested.finders import with_capacity
 from thermosearch.nested.momenta import draw_kinetic
 from thermosearch.nested.moves.interface import OUTCOMES
+from thermosearch.nested.moves.steps import adapted
 from thermosearch.nested.spread import committee_spread
 from thermosearch.nested.streams import stream, uniform
 from thermosearch.nested.walk import Plan, Walked, walk_all
@@ -28,10 +29,6 @@ from thermosearch.potentials.evaluate import bucket
 from thermosearch.potentials.interface import has_spread
 from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
-
-SMALLEST_STEP = 1e-7
-GAIN = 2.0
-"""Of the step sizes: high enough to keep up with a contour that shrinks by a quarter at a time."""
 
 
 @dataclass(frozen=True)
@@ -337,13 +334,8 @@ class Sampler:
         walks = state.walks + walks
         if 4 * walks < self.sizes.walkers:
             return state._replace(tally=tally, walks=walks)
-        tried = np.maximum(tally.sum(axis=1), 1)
-        rate = tally[:, OUTCOMES.index("accepted")] / tried
-        target = np.array([move.target for move in self.plan.moves])
-        largest = np.array([move.largest for move in self.plan.moves])
-        steps = np.where(target > 0.0, state.steps * np.exp(GAIN * (rate - target)), state.steps)
         return state._replace(
-            steps=np.clip(steps, SMALLEST_STEP * largest, largest),
+            steps=adapted(self.plan.moves, state.steps, tally),
             tally=np.zeros_like(tally),
             walks=0,
         )
