@@ -30,18 +30,20 @@ ModelName = Annotated[str, AfterValidator(_found_model)]
 
 
 class PotentialSection(StrictModel):
-    """Exactly one of `model`, `analytic` and `ase`.
+    """Exactly one of `model`, `analytic`, `jax` and `ase`.
 
-    A wrong name, or a wrong parameter of an analytic potential, is found when the study is read; a
-    wrong argument of a calculator when it is made.
+    A wrong name, or a wrong parameter of a potential, is found when the study is read; a wrong
+    argument of a calculator when it is made.
     """
 
     model: ModelName | None = None
     """A shipped model's name, or a model file."""
     analytic: Literal[tuple(ANALYTIC)] | None = None  # type: ignore[valid-type]
     """An analytic potential's name."""
+    jax: str | None = None
+    """A `Potential` of one's own as "package.module:Class", or a function that returns one."""
     parameters: dict[str, Any] = Field(default_factory=dict)
-    """Of the analytic potential."""
+    """Of the analytic potential, or keyword arguments of one's own."""
     ase: str | None = None
     """An ASE calculator as "package.module:Calculator"."""
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -51,20 +53,20 @@ class PotentialSection(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> "PotentialSection":
-        kinds = {"model": self.model, "analytic": self.analytic, "ase": self.ase}
-        chosen = [key for key, value in kinds.items() if value is not None]
+        kinds = ("model", "analytic", "jax", "ase")
+        chosen = [key for key in kinds if getattr(self, key) is not None]
         if len(chosen) != 1:
             given = ", ".join(chosen) or "none"
-            raise ValueError(f"give exactly one of model, analytic and ase (given: {given})")
-        if self.parameters and self.analytic is None:
-            raise ValueError("parameters belong to an analytic potential")
+            raise ValueError(f"give exactly one of model, analytic, jax and ase (given: {given})")
+        if self.parameters and self.analytic is None and self.jax is None:
+            raise ValueError("parameters belong to an analytic or a jax potential")
         if self.arguments and self.ase is None:
             raise ValueError("arguments belong to an ase calculator")
         try:
-            if self.analytic is not None:
+            if self.analytic is not None or self.jax is not None:
                 self.build()
             elif self.ase is not None:
-                _calculator_class(self.ase)
+                _imported(self.ase, "ase")
         except InputError as error:
             raise ValueError(str(error)) from error
         return self
@@ -76,20 +78,24 @@ class PotentialSection(StrictModel):
         ----------
         precision : {"float32", "float64"}, optional
             Of a model (`[run] precision`). Analytic potentials compute in float64 unless their
-            parameters say otherwise, calculators in what they are made for.
+            parameters say otherwise, one's own and calculators in what they are made for.
 
         Raises
         ------
         InputError
-            Unknown parameter, unreadable file, or a calculator that cannot be made.
+            Unknown parameter, unreadable file, or a potential or calculator that cannot be made.
         """
         if self.model is not None:
             return load_potential(self.model, precision)
         if self.analytic is not None:
             return _call(ANALYTIC[self.analytic], self.parameters, f"analytic = {self.analytic!r}")
-        calculator_class, label = _calculator_class(self.ase), f"ase = {self.ase!r}"
-        # Calculators raise whatever they stumble upon.
-        calculator = _call(calculator_class, self.arguments, label, Exception)
+        # What others wrote raises whatever it stumbles upon.
+        if self.jax is not None:
+            label = f"jax = {self.jax!r}"
+            made = _call(_imported(self.jax, "jax"), self.parameters, label, Exception)
+            return _checked(made, label)
+        label = f"ase = {self.ase!r}"
+        calculator = _call(_imported(self.ase, "ase"), self.arguments, label, Exception)
         return CalculatorPotential(calculator, on_failure=self.on_failure)
 
     def parity(self) -> dict[str, np.ndarray]:
@@ -118,11 +124,21 @@ def _call(
         raise InputError(f"potential: {label}: wrong parameters {arguments}: {reason}") from error
 
 
-def _calculator_class(name: str | None) -> Any:
-    module, colon, attribute = (name or "").partition(":")
-    if not colon:
-        raise InputError(f'potential: ase = {name!r}: write "package.module:Calculator"')
+def _checked(made: Any, label: str) -> Potential:
+    """One's own potential, if it is one."""
+    if not isinstance(made, Potential):
+        raise InputError(
+            f"potential: {label}: gives a {type(made).__name__}, not a thermosearch Potential"
+        )
+    return made
+
+
+def _imported(name: str, key: str) -> Any:
+    """Import what a key names as "package.module:Name"."""
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise InputError(f'potential: {key} = {name!r}: write "package.module:Name"')
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"potential: ase = {name!r}: cannot be imported: {error}") from error
+        raise InputError(f"potential: {key} = {name!r}: cannot be imported: {error}") from error
