@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
@@ -126,6 +127,59 @@ def test_wrong_input_is_one_clear_line(study: dict[str, Any], words: str) -> Non
     message = str(caught.value)
     assert words in message
     assert "\n" not in message
+
+
+def odd(name: str) -> Atoms:
+    """Structures that are no crystals, or none that phonopy takes."""
+    atoms = bulk("Si", a=5.431)
+    if name == "molecule":
+        return Atoms("Si2", [[0, 0, 0], [0, 0, 2.3]])
+    if name == "flat":
+        atoms.cell[2] = atoms.cell[0] + atoms.cell[1]
+    elif name == "one on another":
+        atoms.positions[1] = 0.05
+    elif name == "not a number":
+        atoms.positions[1, 2] = np.nan
+    elif name == "isotopes":
+        atoms.set_masses([28.0, 30.0])
+    elif name == "left-handed":
+        atoms.cell[:] = atoms.cell[[1, 0, 2]]
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("molecule", "a crystal repeats in three directions"),
+        ("flat", "span no volume"),
+        ("one on another", "overlap"),
+        ("not a number", "must be finite"),
+        ("isotopes", "give equivalent atoms one mass"),
+        ("left-handed", "exchange two of them"),
+    ],
+)
+def test_what_is_no_crystal_is_one_clear_line(name: str, words: str, tmp_path: Path) -> None:
+    write(tmp_path / "odd.traj", odd(name))
+    study = changed(*PHASE, to={"structure": str(tmp_path / "odd.traj"), "supercell": [2, 2, 2]})
+    with pytest.raises(InputError) as caught:
+        make_problem(check_content(study, "study.toml", Path())[0])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_atoms_of_no_element_are_refused() -> None:
+    with pytest.raises(InputError, match="of no element"):
+        make_problem(
+            check_content(changed(*PHASE, "bulk", "formula", to="X"), "study.toml", Path())[0]
+        )
+
+
+def test_the_log_says_what_was_displaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Diamond has no imaginary mode."""
+    study = changed(*PHASE, "distort", to=True)
+    study["method"] |= {"temperatures": [300.0], "pressures": [0.0], "quasi_harmonic": False}
+    with caplog.at_level("INFO"):
+        thermosearch.run(study, output=tmp_path / "run")
+    assert "no mode is imaginary: not displaced" in (tmp_path / "run" / "run.log").read_text()
 
 
 def test_zero_temperature_has_no_classical_free_energy() -> None:

@@ -127,6 +127,21 @@ def test_the_field_lifts_the_interpolated_free_energy(tmp_path: Path) -> None:
     assert found[0] > found[1] + 1e-4
 
 
+@pytest.mark.parametrize("first", ["# epsilon and Z* of atoms 1 2", "default"])
+def test_a_file_that_leaves_the_factor_to_phonopy(first: str, tmp_path: Path) -> None:
+    """As phonopy's own tools write it: the same modes as with e^2 / (4 pi epsilon_0) there."""
+    study, crystals = polar_study(tmp_path, "gonze"), [polar(tmp_path, "gonze")]
+    _, rest = (tmp_path / "BORN").read_text().split("\n", 1)
+    (tmp_path / "BORN").write_text(f"{first}\n{rest}")
+    crystals += make_problem(check_content(study, "study.toml", tmp_path)[0]).crystals
+    phi = prepared(springs(crystals[0], 4.1), crystals[0], cell=False).force_constants
+    along = [
+        gamma_frequencies(each, effective_crystal(each, phi), (1.0, 0.0, 0.0)) for each in crystals
+    ]
+    np.testing.assert_allclose(along[1][3:], along[0][3:], rtol=1e-4)
+    assert along[1][5] > 1.2 * along[1][3]
+
+
 def test_a_polar_crystal_through_the_command(tmp_path: Path) -> None:
     """From study file to results: the cell expands, and the field splits its optical modes."""
     study = polar_study(tmp_path, "gonze")

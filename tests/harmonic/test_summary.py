@@ -11,6 +11,7 @@ from ase import Atoms
 from thermosearch.harmonic.bands import band_arrays, density_arrays
 from thermosearch.harmonic.crystal import (
     Crystal,
+    EffectiveCrystal,
     coordinate_masses,
     effective_crystal,
     make_crystal,
@@ -276,7 +277,11 @@ def test_summary_states_everything_with_its_conditions(
     assert all(q.conditions["model_error"] > 0.0 for q in bound)
     curvature = [q for q in named(results.quantities, "frequency") if "of" in q.conditions]
     assert {q.value for q in curvature} == {-0.5, 1.2}
+    for name in ("pressure", "frequency"):
+        assert {q.conditions["T_K"] for q in named(results.quantities, name)} <= set(KELVIN[:-1])
+    assert 1000.0 not in results.arrays["bands/low_p0/temperature"]
     assert any("not converged" in each for each in results.warnings)
+    assert not any("came short" in each for each in results.warnings)
     assert any("unstable" in each for each in results.warnings)
     assert any("differ by" in each for each in results.warnings)
     beyond = [each for each in results.warnings if "no quasi-harmonic" in each]
@@ -290,7 +295,18 @@ def test_summary_states_everything_with_its_conditions(
     assert results.evaluations == 20 * len(KELVIN)
 
 
-def summary_of(low: Crystal, high: Crystal, folder: Path) -> Results:
+def test_errors_that_the_samples_did_not_reach_are_in_the_warnings(
+    low: Crystal, high: Crystal, tmp_path: Path
+) -> None:
+    results = summary_of(low, high, tmp_path, method={"error": 5e-5, "strain_error": 1e-5})
+    short = [each for each in results.warnings if "came short" in each]
+    assert len(short) == 2 * (len(KELVIN) - 1)  # all that converged
+    assert "error = 5e-05 eV/atom (0.0001) and strain_error = 1e-05 (2e-05) came" in short[0]
+
+
+def summary_of(
+    low: Crystal, high: Crystal, folder: Path, method: dict[str, float] | None = None
+) -> Results:
     study = HarmonicStudy.model_validate(
         {
             "potential": {"analytic": "stillinger_weber"},
@@ -304,7 +320,7 @@ def summary_of(low: Crystal, high: Crystal, folder: Path) -> Results:
                     for each in (low, high)
                 ]
             },
-            "method": {"temperatures": KELVIN},
+            "method": {"temperatures": KELVIN} | (method or {}),
             "analysis": {"mesh": 10.0},
         }
     )
@@ -322,18 +338,11 @@ def summary_of(low: Crystal, high: Crystal, folder: Path) -> Results:
 
 
 def test_bands_and_densities_of_a_cubic_lattice_of_springs() -> None:
-    # Every neighbour pulls alike in all directions: omega^2 = (2 k / m) sum (1 - cos q_i a).
     crystal = make_crystal(Atoms("Si", cell=np.eye(3) * 2.5, pbc=True), (2, 2, 2), "cubic")
-    ring = 2.0 * np.eye(2) - 2.0 * np.roll(np.eye(2), 1, axis=0)
-    one = np.eye(2)
-    chains = [(ring, one, one), (one, ring, one), (one, one, ring)]
-    lattice = sum(np.kron(np.kron(x, y), z) for x, y, z in chains)
-    place = np.round(np.asarray(crystal.supercell.positions) / 2.5).astype(int) @ (4, 2, 1)
-    points = []
-    for kelvin, spring in ((100.0, 3.0), (200.0, 2.0)):
-        tied = spring * np.kron(lattice[np.ix_(place, place)], np.eye(3))
-        effective = effective_crystal(crystal, tied)
-        points.append(point(crystal, kelvin, -4.0)._replace(effective=effective))
+    points = [
+        point(crystal, kelvin, -4.0)._replace(effective=tied_to_neighbours(crystal, spring))
+        for kelvin, spring in ((100.0, 3.0), (200.0, 2.0))
+    ]
     bands = band_arrays(crystal, points)
     assert bands["labels"][0] == "Γ"
     assert np.all(np.diff(bands["distance"]) >= 0.0)
@@ -342,6 +351,44 @@ def test_bands_and_densities_of_a_cubic_lattice_of_springs() -> None:
     dos = density_arrays(crystal, points, 40.0)
     width = np.diff(dos["frequency"])[0]
     np.testing.assert_allclose(dos["density"].sum(axis=1) * width, 3.0, rtol=0.01)
+
+
+def tied_to_neighbours(crystal: Crystal, spring: float) -> EffectiveCrystal:
+    """All neighbours pull alike in all directions: omega^2 = (2 k / m) sum (1 - cos q_i a)."""
+    ring = 2.0 * np.eye(2) - 2.0 * np.roll(np.eye(2), 1, axis=0)
+    one = np.eye(2)
+    chains = [(ring, one, one), (one, ring, one), (one, one, ring)]
+    lattice = sum(np.kron(np.kron(x, y), z) for x, y, z in chains)
+    place = np.round(np.asarray(crystal.supercell.positions) / 2.5).astype(int) % 2 @ (4, 2, 1)
+    tied = spring * np.kron(lattice[np.ix_(place, place)], np.eye(3))
+    return effective_crystal(crystal, tied)
+
+
+def test_the_masses_of_the_structure_are_those_of_the_phonons() -> None:
+    """Isotopes of four times the mass have half the frequency, in bands as in the supercell."""
+    tops = []
+    for mass in (28.0, 112.0):
+        atoms = Atoms("Si", cell=np.eye(3) * 2.5, pbc=True, masses=[mass])
+        crystal = make_crystal(atoms, (2, 2, 2), "cubic")
+        effective = tied_to_neighbours(crystal, 3.0)
+        modes = normal_modes(effective.force_constants, coordinate_masses(crystal.masses))
+        bands = band_arrays(crystal, [point(crystal, 100.0, -4.0)._replace(effective=effective)])
+        np.testing.assert_allclose(bands["frequency"].max(), modes.frequencies.max() / THZ, 1e-4)
+        tops.append(bands["frequency"].max())
+    assert tops[0] == pytest.approx(2.0 * tops[1], rel=1e-6)
+
+
+def test_a_crystal_that_nears_a_smaller_cell_at_one_temperature_keeps_its_bands() -> None:
+    """Two atoms along c, 0.02 A from a cell with one, which they reach at 200 K."""
+    atoms = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 2.72]], cell=[2.5, 2.5, 5.4], pbc=True)
+    crystal = make_crystal(atoms, (2, 2, 1), "doubled")
+    off = tied_to_neighbours(crystal, 3.0)
+    straight = np.round(off.centroids / [2.5, 2.5, 2.7]) * [2.5, 2.5, 2.7]
+    points = [
+        point(crystal, kelvin, -4.0)._replace(effective=off._replace(centroids=places))
+        for kelvin, places in ((100.0, off.centroids), (200.0, straight))
+    ]
+    assert band_arrays(crystal, points)["frequency"].shape[2] == 6
 
 
 def test_isobars_are_named_tuples_that_compare_by_phase(low: Crystal) -> None:

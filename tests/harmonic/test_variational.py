@@ -30,6 +30,7 @@ from thermosearch.harmonic.statistics import (
     normal_modes,
 )
 from thermosearch.harmonic.symmetry import symmetrise_matrix
+from thermosearch.harmonic.variational import LARGEST_STRAIN
 from thermosearch.potentials.stillinger_weber import StillingerWeber
 
 
@@ -192,6 +193,23 @@ def test_space_group_is_kept_and_the_cell_finds_its_pressure(name: str) -> None:
     assert np.abs(state.drift.strain).max() < 3.1 * max(
         problem.strain_error, state.drift.strain_error.max()
     )
+
+
+def test_a_shortened_step_keeps_the_symmetry_of_a_crystal_turned_about() -> None:
+    """Hexagonal, its axes along none of x, y and z, at a pressure that asks for 4 % at once."""
+    atoms = bulk("Mg")
+    atoms.rotate(35.0, "z", rotate_cell=True)
+    atoms.rotate(20.0, "x", rotate_cell=True)
+    crystal = make_crystal(atoms, (2, 2, 1), "turned")
+    potential = springs(crystal, 5.0)
+    start = prepared(potential, crystal, cell=True)
+    whole, _ = started(crystal, start.force_constants)
+    problem = point(crystal, start.elastic, 500.0, pressure=0.4)
+    state = run_point(potential, problem, effective_crystal(crystal, whole))
+    strain = np.cbrt(state.effective.volume / abs(np.linalg.det(crystal.supercell.cell))) - 1.0
+    assert state.converged and strain < -LARGEST_STRAIN
+    found = Symmetry(phonopy_cell(unit_cell(crystal, state.effective)), symprec=1e-8)
+    assert found.get_international_table().strip() == "P6_3/mmc (194)"
 
 
 def test_pressure_is_the_derivative_of_the_free_energy() -> None:

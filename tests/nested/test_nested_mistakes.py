@@ -85,6 +85,22 @@ def test_one_line_and_exit_code_2(
     assert said.out == "" and all(part in line for part in parts), line
 
 
+def test_a_cell_too_thin_that_stays_can_only_be_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = STUDY.format(**(RIGHT | {"potential": 'model = "silicon"', "element": "Si"}))
+    flexible = "pressures = [0.1]\nvolume_per_atom = [1e-3, 20.0]\n"
+    cell = "vectors = [[1, 0, 0], [0, 9, 0], [0, 0, 9]]\n"
+    Path("study.toml").write_text(
+        text.replace("flexible_cell", "cell").replace(flexible, cell).replace('"volume"', '"atom"')
+    )
+    assert cli.main(["nested", "study.toml", "--output", "run", "--quiet"]) == 2
+    assert "a cell as thin as 1 would need 5 periodic images within" in (
+        said := capsys.readouterr().err
+    )
+    assert said.endswith(": repeat it\n")
+
+
 def test_validate_knows_what_the_potential_does_not(capsys: pytest.CaptureFixture[str]) -> None:
     Path("study.toml").write_text(STUDY.format(**(RIGHT | {"potential": 'model = "silicon"'})))
     assert cli.main(["validate", "study.toml"]) == 2

@@ -114,6 +114,22 @@ def test_momenta_are_sampled_saved_and_taken_out_again(tmp_path: Path) -> None:
         found, error = (results.arrays[f"{curves}{name}{end}"] for end in ("", "_error"))
         assert np.all(np.abs(found - values) < 4 * error), name
     assert np.ptp(results.arrays["dead/p0_r0/kinetic"]) > 0.0
+    for each in results.structures:
+        assert each["value"] == pytest.approx(1.0 * _volume(tmp_path / "cut", each))
+
+
+def _volume(folder: Path, structure: dict[str, Any]) -> float:
+    atoms = ase.io.read(folder / structure["file"], index=structure["index"])
+    return float(atoms.cell.volume)
+
+
+def test_the_enthalpy_of_a_semi_grand_study_is_that_of_the_atoms(tmp_path: Path) -> None:
+    """Ideal gas: <H> = P <V> = (N + 1) kT whatever the chemical potentials."""
+    content = ideal_gas([1.0])
+    content["system"]["chemical_potentials"] = {"Ar": 0.0, "Kr": 5.0}
+    arrays = execute(parsed(content), context(tmp_path, never, never)).arrays
+    found, error = (arrays[f"curves/0/enthalpy{end}"] for end in ("", "_error"))
+    assert np.all(np.abs(found - 3 * arrays["curves/0/temperature"]) < 4 * error)
 
 
 def test_flights_and_trajectories_are_as_long_as_the_study_says() -> None:

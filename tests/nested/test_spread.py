@@ -1,5 +1,7 @@
 """The committee's spread on dead points: wells whose members differ by a known factor."""
 
+import sys
+from pathlib import Path
 from typing import Literal
 
 import equinox as eqx
@@ -8,9 +10,11 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 from nested.conftest import ATOMS, cluster, run, sampler
+from small_study import context, never, parsed, small
 
 from thermosearch.configuration import Array, Configuration
 from thermosearch.nested.caution import CautiousCommittee
+from thermosearch.nested.execute import execute
 from thermosearch.nested.measures import Sphere
 from thermosearch.potentials.ideal_gas import IdealGas
 from thermosearch.potentials.interface import Committee, Neighbours
@@ -52,6 +56,31 @@ def test_without_members_there_is_no_spread() -> None:
     system = cluster(IdealGas(), 1, Sphere(1.0, "fixed_centre"))
     found = run(sampler(system, ATOMS, 1), iterations=1)
     assert np.isnan(found.history.columns["spread"]).all()
+
+
+class Meeting(Wells):
+    """Atoms that no repulsion keeps from meeting at their one site; with a cutoff, and a list."""
+
+    cutoff: float = eqx.field(static=True, default=2.0)
+
+
+def meeting() -> Meeting:
+    return Meeting(jnp.asarray(SPRINGS))
+
+
+def test_atoms_that_overlap_have_a_spread_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hole is what the spread is there to show: at the lowest kT atoms are 0.02 apart."""
+    monkeypatch.setitem(sys.modules, "of_this_test", sys.modules[__name__])
+    content = small(analysis={"temperatures": [1e-4, 1e-3, 3], "draws": 10, "quenched": 0})
+    content["potential"] = {"jax": "of_this_test:meeting"}
+    content["method"] |= {"repeats": 1, "structures_every": 1, "stop": {"prior_mass": -25.0}}
+    arrays = execute(parsed(content), context(tmp_path, never, never)).arrays
+    energy, spread = (
+        arrays[f"curves/0/{name}"] for name in ("internal_energy", "committee_spread")
+    )
+    np.testing.assert_allclose(spread, energy / 3 * np.std(SPRINGS, ddof=1), rtol=0.5)
 
 
 @pytest.mark.parametrize("below", [1e-6, 10.0])

@@ -13,7 +13,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.cells import guess_primitive_matrix
 from phonopy.structure.symmetry import Symmetry
 
-from thermosearch.configuration import Configuration, from_ase
+from thermosearch.configuration import Configuration, from_ase, to_ase, validate
 from thermosearch.harmonic.symmetry import SpaceGroup, space_group, symmetrise_matrix
 from thermosearch.runtime.errors import InputError
 
@@ -108,6 +108,9 @@ class Crystal:
 SYMMETRY_TOLERANCE = 1.0e-3
 """Distance, A, within which atoms that an operation brings together are the same."""
 
+OVERLAP = 0.1
+"""Distance, A, at which two atoms are one."""
+
 
 def make_crystal(
     atoms: Atoms,
@@ -131,16 +134,15 @@ def make_crystal(
     Raises
     ------
     InputError
-        If the cell is not periodic or the matrix has no volume.
+        If it is no crystal (see `refuse_no_crystal`) or the matrix has no volume.
     """
+    refuse_no_crystal(atoms, name)
     matrix = np.asarray(supercell, np.int64)
     matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
     if round(np.linalg.det(matrix)) < 1:
         raise InputError(
             f"{name}: supercell = {matrix.tolist()}: its determinant must be a positive number"
         )
-    if not atoms.pbc.all() or abs(atoms.cell.volume) < 1e-6:
-        raise InputError(f"{name}: a crystal repeats in three directions; its pbc is {atoms.pbc}")
     unit = _with_exact_symmetry(atoms, symmetry_tolerance)
     phonon = Phonopy(phonopy_cell(unit), matrix, primitive_matrix="P", symprec=symmetry_tolerance)
     repeated = phonon.supercell
@@ -160,6 +162,24 @@ def make_crystal(
         unit_atoms=np.asarray(repeated.u2s_map, np.int64),
         group=space_group(phonon.symmetry),
     )
+
+
+def refuse_no_crystal(atoms: Atoms, label: str) -> None:
+    """Refuse what has no lattice, or what symmetry cannot be looked for in.
+
+    Raises
+    ------
+    InputError
+        If the structure is not periodic, its cell singular or left-handed, or `validate` refuses
+        it; atoms nearer than 0.1 A overlap.
+    """
+    if not atoms.pbc.all():
+        raise InputError(f"{label}: a crystal repeats in three directions; its pbc is {atoms.pbc}")
+    validate(from_ase(atoms), closest=OVERLAP, label=label)
+    if np.linalg.det(atoms.cell[:]) < 0.0:
+        raise InputError(
+            f"{label}: its cell vectors {atoms.cell.tolist()} are left-handed: exchange two of them"
+        )
 
 
 def effective_crystal(
@@ -199,16 +219,17 @@ def unit_cell(crystal: Crystal, effective: EffectiveCrystal) -> Atoms:
         positions=effective.centroids[crystal.unit_atoms],
         cell=cell,
         pbc=True,
+        masses=effective.masses[crystal.unit_atoms],
     )
 
 
 def phonopy_object(crystal: Crystal, effective: EffectiveCrystal) -> Phonopy:
     """Make phonopy's object of an effective crystal: bands, DOS, meshes, thermal properties."""
-    unit = phonopy_cell(unit_cell(crystal, effective))
     phonon = Phonopy(
-        unit,
+        phonopy_cell(unit_cell(crystal, effective)),
         crystal.supercell_matrix,
-        primitive_matrix=primitive_matrix(unit),
+        # Of the crystal as given: centroids may come near to a smaller cell at one temperature.
+        primitive_matrix=primitive_matrix(phonopy_cell(to_ase(crystal.unit))),
         symprec=SYMMETRY_TOLERANCE,
     )
     n = crystal.atoms
@@ -247,6 +268,8 @@ def _with_exact_symmetry(atoms: Atoms, tolerance: float) -> Atoms:
     operations = found.symmetry_operations
     rotations = np.asarray(operations["rotations"], np.int64)
     translations = np.asarray(operations["translations"], np.float64)
+    permutations = np.asarray(found.atomic_permutations)
+    _refuse_unequal_masses(atoms, permutations)
     cell = atoms.cell[:]
     metric = np.mean(rotations.transpose(0, 2, 1) @ (cell @ cell.T) @ rotations, axis=0)
     inverse = np.linalg.inv(cell)
@@ -254,9 +277,7 @@ def _with_exact_symmetry(atoms: Atoms, tolerance: float) -> Atoms:
     exact = cell @ (vectors * np.sqrt(values)) @ vectors.T
     fractional = atoms.positions @ inverse
     total = np.zeros_like(fractional)
-    for turn, shift, permutation in zip(
-        rotations, translations, np.asarray(found.atomic_permutations), strict=True
-    ):
+    for turn, shift, permutation in zip(rotations, translations, permutations, strict=True):
         moved = fractional @ turn.T + shift
         apart = moved - fractional[permutation]
         total[permutation] += apart - np.round(apart)
@@ -271,3 +292,12 @@ def _with_exact_symmetry(atoms: Atoms, tolerance: float) -> Atoms:
         pbc=True,
         masses=atoms.get_masses(),
     )
+
+
+def _refuse_unequal_masses(atoms: Atoms, permutations: Int[np.ndarray, "operations n"]) -> None:
+    masses = atoms.get_masses()
+    if np.ptp(masses[permutations], axis=0).max() > 1e-6:
+        raise InputError(
+            f"masses {masses.tolist()} of atoms that the space group exchanges differ: isotopes in "
+            "order lower the symmetry, which is not found; give equivalent atoms one mass"
+        )

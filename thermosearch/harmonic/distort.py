@@ -13,7 +13,9 @@ from thermosearch.harmonic.crystal import Crystal, coordinate_masses, make_cryst
 from thermosearch.harmonic.prepare import Evaluate, imaginary, prepare
 from thermosearch.harmonic.statistics import Modes, normal_modes
 
-AMPLITUDES = np.linspace(0.04, 0.6, 15)
+_FURTHER = np.linspace(0.04, 0.6, 15)
+
+AMPLITUDES = np.concatenate([_FURTHER, -_FURTHER])
 """Largest displacement of an atom, A, at which the energy along the mode is looked at."""
 
 DEGENERATE = 1.0e-3
@@ -45,7 +47,9 @@ def distorted(crystal: Crystal, evaluate: Evaluate) -> tuple[Crystal, int]:
     rest = crystal.supercell
     moved = [rest._replace(positions=rest.positions + a * pattern) for a in AMPLITUDES]
     energies = [float(each.energy) for each in evaluate(moved)]
-    atoms = to_ase(moved[int(np.argmin(energies))])
+    # Rounded: where both senses are one by symmetry the first wins, whatever the last bits.
+    atoms = to_ase(moved[int(np.argmin(np.round(energies, 4)))])
+    atoms.set_masses(crystal.masses)
     spent = prepared.evaluations + len(moved)
     return make_crystal(atoms, (1, 1, 1), crystal.name), spent
 

@@ -32,7 +32,9 @@ def execute(study: HarmonicStudy, context: RunContext) -> Results:
     """
     problem = make_problem(study)
     for phase, crystal in zip(study.system.phases, problem.crystals, strict=True):
-        if phase.distort:
+        if phase.name in problem.stiff:
+            context.log.info("%s: no mode is imaginary: not displaced", crystal.name)
+        elif phase.distort:
             context.log.info("%s: displaced to %s", crystal.name, crystal.group.name)
     found = run_all(study, problem, context)
     if found is None:

@@ -6,6 +6,7 @@ from functools import partial
 import ase.build
 import numpy as np
 from ase import Atoms
+from ase.units import Bohr, Hartree
 from phonopy.file_IO import parse_BORN
 from phonopy.structure.cells import get_primitive
 from phonopy.structure.symmetry import Symmetry
@@ -17,6 +18,7 @@ from thermosearch.harmonic.crystal import (
     make_crystal,
     phonopy_cell,
     primitive_matrix,
+    refuse_no_crystal,
 )
 from thermosearch.harmonic.distort import distorted
 from thermosearch.harmonic.evaluation import evaluate_all
@@ -38,11 +40,14 @@ class Problem:
         The phases, in the study's order, distorted where that was asked for.
     evaluations : int
         What the distortions cost.
+    stiff : tuple of str
+        Phases to be distorted that have no imaginary mode, and stay as given.
     """
 
     potential: Potential
     crystals: tuple[Crystal, ...]
     evaluations: int = 0
+    stiff: tuple[str, ...] = ()
 
 
 def make_problem(study: HarmonicStudy) -> Problem:
@@ -65,12 +70,22 @@ def make_problem(study: HarmonicStudy) -> Problem:
         distorted(crystal, evaluate) if phase.distort else (crystal, 0)
         for phase, crystal in zip(study.system.phases, crystals, strict=True)
     ]
-    return Problem(potential, tuple(each for each, _ in found), sum(count for _, count in found))
+    return Problem(
+        potential,
+        crystals=tuple(each for each, _ in found),
+        evaluations=sum(count for _, count in found),
+        stiff=tuple(
+            phase.name
+            for phase, before, (after, _) in zip(study.system.phases, crystals, found, strict=True)
+            if phase.distort and after is before
+        ),
+    )
 
 
 def _crystal(phase: PhaseSection, study: HarmonicStudy) -> Crystal:
     label = f"phase {phase.name!r}"
     atoms = _atoms(phase, label)
+    refuse_no_crystal(atoms, label)
     alone = Symmetry(phonopy_cell(atoms), symprec=SYMMETRY_TOLERANCE)
     _refuse_other_group(phase, alone, label)
     _refuse_broken_symmetry(phase, alone, label)
@@ -127,4 +142,5 @@ def _born(phase: PhaseSection, atoms: Atoms, method: str, label: str) -> dict:
         found = parse_BORN(primitive, filename=str(phase.born), symprec=SYMMETRY_TOLERANCE)
     except (OSError, ValueError, RuntimeError, IndexError) as error:
         raise InputError(f"{label}: born = {phase.born}: {error}") from error
-    return dict(found) | {"method": method}
+    # phonopy's own tools begin the file with a comment in place of the factor.
+    return {"factor": Hartree * Bohr} | dict(found) | {"method": method}

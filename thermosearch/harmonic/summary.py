@@ -60,18 +60,20 @@ def summarise(
     isobars = _isobars(study, crystals, groups, quasi)
     isobars = with_bulk_moduli(isobars)
     quantities = [each for isobar in isobars.values() for each in _stated(isobar)]
+    converged = [point for point in points if point.converged]
     if study.method.cell == "free":
-        quantities += [_reached(point) for point in points]
-    quantities += [each for point in points for each in _frequencies(point)]
+        quantities += [_reached(point) for point in converged]
+    quantities += [each for point in converged for each in _frequencies(point)]
     moves = list(transitions(list(isobars.values())))
     arrays: dict[str, Any] = {}
     for key, isobar in isobars.items():
         arrays |= _isobar_arrays(key, isobar)
     for key, group in groups.items():
+        arrays |= _courses(key, group)
+    for key, group in _groups(study, converged).items():
         crystal = crystals[group[0].phase]
         arrays |= _below(f"bands/{key}", band_arrays(crystal, group))
         arrays |= _below(f"dos/{key}", density_arrays(crystal, group, study.analysis.mesh))
-        arrays |= _courses(key, group)
         arrays |= _integrations(key, group)
     return Results(
         engine="harmonic",
@@ -81,7 +83,7 @@ def summarise(
         evaluations=sum(point.evaluations for point in points),
         arrays=arrays,
         warnings=[
-            *_warnings(points),
+            *_warnings(study, points),
             *_beyond_volumes(study, quasi),
             *doubtful(moves),
             *unlike(list(isobars.values())),
@@ -313,14 +315,16 @@ def _write(
     return entries
 
 
-def _warnings(points: Sequence[Point]) -> Iterator[str]:
+def _warnings(study: HarmonicStudy, points: Sequence[Point]) -> Iterator[str]:
     for point in points:
         name = f"{point.phase} at {point.temperature:g} K and {point.pressure:.3g} GPa"
         if not point.converged:
             yield (
-                f"{name} is not converged, and left out of series and transitions: the limit of "
-                "refits or samples came first"
+                f"{name} is not converged, and in iterations and structures alone: the limit of "
+                "refits (method.steps) came first"
             )
+        elif missed := _missed(study, point):
+            yield f"{name}: {missed} came short with method.most_samples"
         if point.hessian_frequencies is not None and np.any(point.hessian_frequencies < 0.0):
             yield f"{name} is unstable: the free energy's curvature has a negative direction"
         found = point.integrated
@@ -339,6 +343,17 @@ def _warnings(points: Sequence[Point]) -> Iterator[str]:
         count = max(point.imaginary for point in points if point.phase == phase)
         if count:
             yield f"{phase}: {count} harmonic modes of the structure as given are imaginary"
+
+
+def _missed(study: HarmonicStudy, point: Point) -> str:
+    """Errors asked for that a point did not reach, in words; empty where there are none."""
+    method, per_atom = study.method, point.free_energy_error / len(point.effective.numbers)
+    strain, words = float(point.strain_error.max()), []
+    if per_atom > method.error:
+        words.append(f"error = {method.error:g} eV/atom ({per_atom:.2g})")
+    if strain > method.strain_error:
+        words.append(f"strain_error = {method.strain_error:g} ({strain:.2g})")
+    return " and ".join(words)
 
 
 def _beyond_volumes(study: HarmonicStudy, quasi: Sequence[QuasiHarmonic]) -> Iterator[str]:

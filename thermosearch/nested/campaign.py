@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from thermosearch.nested.agreement import refuse_disagreement
 from thermosearch.nested.course import Course, Exchanges
 from thermosearch.nested.ending import Gauge, advance, ended
 from thermosearch.nested.exchange import exchange_all
@@ -114,7 +115,10 @@ class _Crew:
 
         def one(task: tuple[int, int]) -> State:
             conditions = self.problem.conditions[task[0]]
-            return self.sampler(*task).start(self.problem.founder_at(conditions))
+            state = self.sampler(*task).start(self.problem.founder_at(conditions))
+            if task == tasks[0]:
+                refuse_disagreement(self.problem.system, state.walkers, float(self.problem.kt[0]))
+            return state
 
         with context.progress(len(tasks), "drawing walkers") as bar:
             bar.update(len(courses))

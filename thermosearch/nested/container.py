@@ -12,6 +12,7 @@ from jaxtyping import Float
 from thermosearch.configuration import Configuration, read_atoms, validate
 from thermosearch.nested.finders import AllPairs, NeighbourFinder, SkinnedList
 from thermosearch.nested.measures import FixedCell, FlexibleCell, Measure, Sphere
+from thermosearch.nested.rows import PairPotential
 from thermosearch.nested.study import NestedStudy
 from thermosearch.potentials.evaluate import bucket
 from thermosearch.potentials.interface import Potential
@@ -139,7 +140,7 @@ def make_finder(
         All of them.
     alone : bool
         Whether walkers go one after the other: lists are then kept while they serve, and second
-        images looked at only in the cells that need them.
+        images looked at only in the cells that need them. Pairs are summed without a list.
 
     Raises
     ------
@@ -152,16 +153,17 @@ def make_finder(
         return AllPairs(atoms)
     images = _images(container, potential.cutoff)
     if max(images) > MOST_IMAGES:
+        fixed = isinstance(container.measure, FixedCell)
+        remedy = "repeat it" if fixed else "raise the lower bound of volume_per_atom, or min_depth"
         raise InputError(
             f"system: a cell as thin as {thinnest.min():.3g} would need {max(images)} periodic "
-            f"images within the cutoff {potential.cutoff:.3g}: raise the lower bound of "
-            "volume_per_atom, or min_depth"
+            f"images within the cutoff {potential.cutoff:.3g}: {remedy}"
         )
     # As many slots as there are neighbours in the smallest cell: every growth is a compilation.
     mean = 4.0 / 3.0 * np.pi * potential.cutoff**3 * density
     slots = bucket(int(np.clip(mean, FEWEST_SLOTS, MOST_SLOTS)))
     exact = DeviceList(float(potential.cutoff), slots, images, nearest_first=alone)
-    if not alone:
+    if not alone or isinstance(potential, PairPotential):
         return exact
     skin = SKIN * exact.cutoff
     return SkinnedList(replace(exact, images=_images(container, exact.cutoff + skin)), skin)

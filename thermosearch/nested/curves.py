@@ -66,7 +66,10 @@ def thermodynamic_curves(
         per_pressure = "reduced" if problem.units.reduced else "1/GPa"
         compressibility = over_runs("compressibility", problem.units.pressure)
         expansion = over_runs("expansion", k)
-        curves["enthalpy"] = Curve(over_runs("value"), names["energy"])
+        # Not the mean of the values: in a semi-grand study these have mu N taken off.
+        work = conditions.pressure * problem.units.pressure
+        enthalpy = pool([estimate(each.energy + work * each.volume) for each in rows])
+        curves["enthalpy"] = Curve(enthalpy, names["energy"])
         curves["volume"] = Curve(over_runs("volume"), names["volume"])
         curves["thermal_expansion"] = Curve(expansion, f"1/{names['temperature_unit']}")
         curves["compressibility"] = Curve(compressibility, per_pressure)

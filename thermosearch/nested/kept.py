@@ -132,7 +132,8 @@ def spreads_of(problem: Problem, course: Course, kept: Kept) -> Float[np.ndarray
     spread = np.full(len(kept.places), np.nan)
     spread[dead] = recorded[kept.places[dead]]
     if alive and has_spread(problem.system.potential):
-        found = uncertainty(problem.system.potential, alive, ("energy",))
+        # Atoms that overlap are what a committee is asked about.
+        found = uncertainty(problem.system.potential, alive, ("energy",), closest=0.0)
         spread[~dead] = [float(each.energy) / problem.system.atoms for each in found]
     return spread
 

@@ -207,7 +207,7 @@ def _of_minima(
         "basins": basins,
         "basin_shares": shares(member, len(basins)),
         "quenches": {
-            "value": np.concatenate([each.points.value[each.places] for each in ended]),
+            "value": np.concatenate([each.points.configurational[each.places] for each in ended]),
             "enthalpy": np.array([each.enthalpy for each in minima]),
             "volume": np.array([each.volume for each in minima]),
             "basin": member,

@@ -44,15 +44,17 @@ def write_structures(
     lowest, dead = [], []
     for run in runs:
         about = {"repeat": run.repeat} | problem.stated(problem.conditions[run.conditions])
-        best = int(np.argmin(run.state.value))
+        system = problem.system_at(problem.conditions[run.conditions])
+        values = np.asarray(system.configurational_value(run.state.walkers))
+        best = int(np.argmin(values))
         walker = jax.tree.map(lambda a, best=best: a[..., best], run.state.walkers)
-        value = {"value": float(run.state.value[best])}
+        value = {"value": float(values[best])}
         lowest.append(_atoms(problem, walker, about | value))
         points = run.points(problem)
         weights = log_weights(points.live)
         for number, walker in run.history.kept:
             at = {"dead_point": number, "log_weight": float(weights[number])}
-            value = {"value": float(points.value[number])}
+            value = {"value": float(points.configurational[number])}
             dead.append(_atoms(problem, walker, about | value | at))
     minima = [
         _basin(problem, conditions, basin)

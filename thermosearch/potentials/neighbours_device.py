@@ -31,6 +31,9 @@ from thermosearch.runtime.errors import InputError
 UNANSWERABLE = 2**30
 """`needed` where more capacity alone does not help: a cell too thin for the images, or NaN."""
 
+_ROUNDING = 1e-12
+"""By which, relative to the cutoff, images may miss it: energies are zero there."""
+
 
 class DeviceList(eqx.Module):
     """How to list neighbours inside jit; everything is static.
@@ -138,8 +141,9 @@ class DeviceList(eqx.Module):
         return self._covers(configuration, dual) & finite
 
     def _covers(self, configuration: Configuration, dual: Float[Array, "3 3"]) -> Bool[Array, ""]:
+        # A cell of exactly two cutoffs reaches one but for rounding.
         reach = (jnp.asarray(self.images, jnp.float64) + 0.5) / jnp.linalg.norm(dual, axis=1)
-        return jnp.all((reach >= self.cutoff) | ~configuration.pbc)
+        return jnp.all((reach >= self.cutoff * (1.0 - _ROUNDING)) | ~configuration.pbc)
 
 
 def answer_overflow(

@@ -23,7 +23,7 @@ from thermosearch.runtime.communicator import Communicator
 from thermosearch.runtime.errors import InputError
 from thermosearch.runtime.files import write_atomic
 
-SCHEMA = 2
+SCHEMA = 3
 KEPT = 2
 
 _MAGIC = "thermosearch-checkpoint"
