@@ -100,7 +100,8 @@ def test_silicon_melts_lower_under_pressure(eight: list[Results]) -> None:
     for results in eight:
         assert sorted(highest_transitions(results)) == list(PRESSURES)
         assert all(diamond(results, pressure) > 0.5 for pressure in PRESSURES)
-        (slope,) = [q for q in results.quantities if q.name == "transition_temperature_slope"]
+        # The first is that through all pressures.
+        slope, *_ = [q for q in results.quantities if q.name == "transition_temperature_slope"]
         assert slope.value < -2.0 * slope.error
 
 

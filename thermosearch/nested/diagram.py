@@ -1,6 +1,7 @@
 """The phase diagram: transition temperatures against pressure, and what lies on their two sides."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,39 +91,52 @@ def state_transitions(problem: Problem, transitions: list[Transition]) -> Iterat
 def state_slopes(
     problem: Problem, rows: dict[Conditions, list[Averages]], transitions: list[Transition]
 ) -> Iterator[Quantity]:
-    """Slope dT/dp of the highest maximum, a straight line through all pressures.
+    """Slopes dT/dp of the highest maximum: through all pressures, and between neighbouring ones.
 
-    The line is fitted to every repeat by itself, and the scatter of the slopes is their error: it
-    holds whatever correlation exchanges make between the pressures. A single repeat has only the
-    errors of its peaks, taken as independent.
+    Where another phase melts the line has a kink, and only the slopes on its two sides mean
+    something.
     """
-    unit = f"{problem.units.names['temperature_unit']}/GPa"
+    reduced = problem.units.reduced
+    unit = "reduced" if reduced else f"{problem.units.names['temperature_unit']}/GPa"
     for numbers in dict.fromkeys(conditions.numbers for conditions in rows):
         chosen = [t for t in transitions if t.rank == 0 and t.conditions.numbers == numbers]
-        pressures = np.array([each.conditions.pressure for each in chosen], np.float64)
-        if len(chosen) < 2:
-            continue
-        errors = np.array([float(each.peak.position.error) for each in chosen])
-        weights = 1.0 / np.maximum(errors, 1e-12) ** 2
-        shift = pressures - np.sum(weights * pressures) / np.sum(weights)
-        inner = float(1.0 / np.sqrt(np.sum(weights * shift**2)))
-        repeats = min(len(rows[each.conditions]) for each in chosen)
-        slopes = []
-        for repeat in range(repeats):
-            tops = np.array([_top(problem, rows[each.conditions][repeat], each) for each in chosen])
-            slopes.append(float(np.sum(weights * shift * tops) / np.sum(weights * shift**2)))
-        # The error of the pooled peaks is that of all repeats together.
-        found = pool([Estimate(np.array(s), np.array(inner * np.sqrt(repeats))) for s in slopes])
-        about = {key: v for key, v in problem.stated(chosen[0].conditions).items() if key[0] != "p"}
-        about |= {"p_lowest": float(pressures.min()), "p_highest": float(pressures.max())}
-        reduced = "reduced" if problem.units.reduced else unit
-        yield Quantity(
-            "transition_temperature_slope",
-            float(found.value),
-            float(found.error),
-            reduced,
-            about | {"rank": 0},
-        )
+        chosen.sort(key=lambda each: each.conditions.pressure or 0.0)
+        lines = [chosen] if len(chosen) > 1 else []
+        if len(chosen) > 2:
+            lines += [[one, other] for one, other in pairwise(chosen)]
+        for line in lines:
+            found = _slope(problem, rows, line)
+            stated = problem.stated(line[0].conditions)
+            about = {key: value for key, value in stated.items() if key == "composition"} | {
+                "p_lowest": float(line[0].conditions.pressure),
+                "p_highest": float(line[-1].conditions.pressure),
+                "rank": 0,
+            }
+            number = (float(found.value), float(found.error))
+            yield Quantity("transition_temperature_slope", *number, unit, about)
+
+
+def _slope(
+    problem: Problem, rows: dict[Conditions, list[Averages]], line: list[Transition]
+) -> Estimate:
+    """Slope of a straight line through the maxima.
+
+    It is fitted to every repeat by itself, and the scatter of the slopes is their error: it holds
+    whatever correlation exchanges make between the pressures. A single repeat has only the errors
+    of its peaks, taken as independent.
+    """
+    pressures = np.array([each.conditions.pressure for each in line], np.float64)
+    errors = np.array([float(each.peak.position.error) for each in line])
+    weights = 1.0 / np.maximum(errors, 1e-12) ** 2
+    shift = pressures - np.sum(weights * pressures) / np.sum(weights)
+    inner = float(1.0 / np.sqrt(np.sum(weights * shift**2)))
+    repeats = min(len(rows[each.conditions]) for each in line)
+    slopes = []
+    for repeat in range(repeats):
+        tops = np.array([_top(problem, rows[each.conditions][repeat], each) for each in line])
+        slopes.append(float(np.sum(weights * shift * tops) / np.sum(weights * shift**2)))
+    # The error of the pooled peaks is that of all repeats together.
+    return pool([Estimate(np.array(s), np.array(inner * np.sqrt(repeats))) for s in slopes])
 
 
 def diagram_arrays(problem: Problem, transitions: list[Transition]) -> dict[str, Any]:
