@@ -1,6 +1,6 @@
 """What a walk of a model costs beside its bare energies: CPU time on one core.
 
-    python scripts/benchmark_nested_walk.py [--model silicon] [--atoms 8] [--width 64]
+    NPROC=1 python scripts/benchmark_nested_walk.py [--model silicon] [--atoms 8] [--width 64]
 
 Bare energies with neighbours given, the neighbour search alone, picking neighbours from a kept
 list, and the time an attempt of each move takes in the compiled walk, one walker after the other.
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--model", default="silicon")
     parser.add_argument("--atoms", type=int, default=8, help="a multiple of 8")
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--turns", type=int, default=30)
     given = parser.parse_args()
     system, walkers = make(given.model, given.atoms, given.width)
     batch = jax.tree.map(lambda a: jnp.moveaxis(a, -1, 0), walkers)
@@ -45,27 +46,32 @@ def main() -> None:
         return jax.jit(lambda *a: jax.lax.map(lambda each: function(*each), a))
 
     find = over(lambda walker: system.finder.find(system.configuration(walker)))
-    search, lists = clock(lambda: find(batch))
+    lists = find(batch)
     held = over(lambda walker: system.finder.hold(system.configuration(walker)))(batch)
     near = over(lambda walker, own: system.finder.near(own, system.configuration(walker))[1])
-    picking, _ = clock(lambda: near(batch, held))
     bare = over(lambda walker, own: system.potential.energy(system.configuration(walker), own))
     forces = over(lambda w, own: energy_forces(system.potential, system.configuration(w), own))
+    start = walkers._replace(energy=bare(batch, lists))
+    calls = {
+        "neighbour search": lambda: find(batch),
+        "neighbours from a kept list": lambda: near(batch, held),
+        "energy, neighbours given": lambda: bare(batch, lists),
+        "energy and forces, likewise": lambda: forces(batch, lists),
+    }
+    moves = (AllAtomsMove(), VolumeMove(), GalileanMove())
+    calls |= {f"an attempt of {m.name}": (lambda m=m: walk(system, m, start)) for m in moves}
+    spent = {name: median / given.width for name, median in clock(calls, given.turns).items()}
+    for move in moves:
+        attempts = float(walk(system, move, start).tally.sum()) / given.width
+        spent[f"an attempt of {move.name}"] /= attempts
     print(f"{cpu_model()}: {given.model}, {given.atoms} atoms, {given.width} walkers, us each")
-    energy, values = clock(lambda: bare(batch, lists))
-    print(f"neighbour search {search / given.width:.1f}")
-    print(f"neighbours from a kept list {picking / given.width:.1f}")
-    print(f"energy, neighbours given {energy / given.width:.1f}")
-    print(f"energy and forces, likewise {clock(lambda: forces(batch, lists))[0] / given.width:.1f}")
-    start = walkers._replace(energy=values)
-    for move in (AllAtomsMove(), VolumeMove(), GalileanMove()):
-        spent, walked = clock(lambda move=move: walk(system, move, start))
-        attempt = spent / float(walked.tally.sum())
-        line = f"an attempt of {move.name}: {attempt:.1f}"
-        if move.name != "galilean":
-            share = energy / (attempt * given.width - picking)
-            line += f"; without the lists, {share:.0%} of the bare throughput"
-        print(line)
+    energy, picking = spent["energy, neighbours given"], spent["neighbours from a kept list"]
+    for name, each in spent.items():
+        beside = ""
+        if name in {"an attempt of all_atoms", "an attempt of volume"}:
+            share = energy / (each - picking)
+            beside = f"; without the lists, {share:.0%} of the bare throughput"
+        print(f"{name}: {each:.1f}{beside}")
 
 
 def make(model: str, atoms: int, width: int) -> tuple[System, Walker]:
@@ -103,15 +109,16 @@ def walk(system: System, move: Any, walkers: Walker) -> Any:
     )
 
 
-def clock(function: Callable[[], Any], repeats: int = 3) -> tuple[float, Any]:
-    """Least CPU time of some calls after compilation, microseconds, and the result."""
-    result = jax.block_until_ready(function())
-    times = []
-    for _ in range(repeats):
-        before = time.process_time()
-        jax.block_until_ready(function())
-        times.append(time.process_time() - before)
-    return 1e6 * min(times), result
+def clock(calls: dict[str, Callable[[], Any]], turns: int) -> dict[str, float]:
+    """Median CPU time of each call after compilation, microseconds; all of them by turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(turns + 1):
+        for name, call in calls.items():
+            before = time.process_time()
+            jax.block_until_ready(call())
+            if turn:  # the first compiles
+                times[name].append(1e6 * (time.process_time() - before))
+    return {name: float(np.median(each)) for name, each in times.items()}
 
 
 if __name__ == "__main__":
