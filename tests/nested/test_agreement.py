@@ -73,7 +73,7 @@ def test_a_method_that_only_has_the_name_is_noticed(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "lost", raising=False)
     content = study(potential={"jax": "lost:Lost"}, system=system)
-    with pytest.raises(InputError, match=r"energy is .*, but .* pair_energy .* nested/rows\.py"):
+    with pytest.raises(InputError, match=r"energy is .*, but .* pair_energy .*nested/rows\.py"):
         execute(parsed(content), context(tmp_path, never, never))
 
 
@@ -90,7 +90,8 @@ def test_pairs_in_a_cell_are_sampled_either_way(batching: str, tmp_path: Path) -
         images = [atoms.get_all_distances(mic=True)[i, j] for i in range(3) for j in range(i)]
         r = np.array([each for each in images if each < 1.9])
         exact = float(np.sum(4.0 * (r**-12.0 - r**-6.0)))
-        assert atoms.info["potential_energy"] == pytest.approx(exact, rel=1e-8, abs=1e-12)
+        # The file has eight digits of the positions.
+        assert atoms.info["potential_energy"] == pytest.approx(exact, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("batching", ["loop", "lanes"])
