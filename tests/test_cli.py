@@ -256,6 +256,7 @@ def test_train_then_evaluate_then_search_with_the_model() -> None:
     reference_frames(Path("si.extxyz"))
     Path("train.toml").write_text(
         'kind = "train"\n[[data]]\nfile = "si.extxyz"\n'
+        "[model]\nn_max = 4\nl_max = 2\nradial = [3, 2, 2]\ncouplings = []\nwidths = [8]\n"
         "[training]\nepochs = 3\n[validation]\nfraction = 0.25\n"
     )
 
