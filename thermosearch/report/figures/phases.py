@@ -102,7 +102,7 @@ def share_figures(phases: Mapping[str, Arrays], units: Units) -> list[Markup]:
 
 
 def basin_figures(phases: Mapping[str, Arrays], units: Units) -> list[Markup]:
-    """Minima below the configurations: enthalpy an atom against the value of the contour."""
+    """Minima below the configurations: enthalpy an atom against what the configurations had."""
     figures = []
     for key, each in sorted(phases.items())[:MOST_CONDITIONS]:
         if "quench_basin" not in each:
@@ -119,7 +119,7 @@ def basin_figures(phases: Mapping[str, Arrays], units: Units) -> list[Markup]:
                 color=SERIES[number],
                 label=plain(each["basins"][basin]),
             )
-        axes.set_xlabel(label_of(units, "energy", "value of the contour"))
+        axes.set_xlabel(label_of(units, "energy", "where the relaxation began"))
         axes.set_ylabel(label_of(units, "energy", "minimum, an atom"))
         add_legend(axes)
         where = _where(units, key)
