@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_study import context, never, parsed, small
+from nested.small_study import context, never, parsed, small
 
 from thermosearch.nested.analysis import DeadPoints
 from thermosearch.nested.ending import Criteria, Gauge, advance, ended

@@ -7,7 +7,7 @@ from typing import Any
 import ase.io
 import numpy as np
 import pytest
-from small_study import context, never, parsed, small
+from nested.small_study import context, never, parsed, small
 
 from thermosearch.nested.execute import execute
 from thermosearch.runtime.errors import InputError

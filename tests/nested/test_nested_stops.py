@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from ase.build import bulk
-from small_study import after, context, never, parsed, same, small
+from nested.small_study import after, context, never, parsed, same, small
 
 from thermosearch.configuration import from_ase
 from thermosearch.nested import quench

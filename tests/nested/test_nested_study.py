@@ -10,7 +10,7 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
-from small_study import after, context, never, parsed, same, small
+from nested.small_study import after, context, never, parsed, same, small
 
 from thermosearch.launch import check_content, run
 from thermosearch.nested.execute import execute

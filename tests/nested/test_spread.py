@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 from nested.conftest import ATOMS, cluster, run, sampler
-from small_study import context, never, parsed, small
+from nested.small_study import context, never, parsed, small
 
 from thermosearch.configuration import Array, Configuration
 from thermosearch.nested.caution import CautiousCommittee
