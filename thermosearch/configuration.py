@@ -137,6 +137,10 @@ def stack(configurations: Sequence[Configuration]) -> Configuration:
     return Configuration(*(np.stack(field) for field in zip(*configurations, strict=True)))
 
 
+OVERLAP = 0.1
+"""Distance, A, at which two atoms stand for one, wherever nothing else is asked for."""
+
+
 def validate(
     configuration: Configuration,
     *,

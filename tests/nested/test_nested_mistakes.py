@@ -95,9 +95,8 @@ def test_a_cell_too_thin_that_stays_can_only_be_repeated(
         text.replace("flexible_cell", "cell").replace(flexible, cell).replace('"volume"', '"atom"')
     )
     assert cli.main(["nested", "study.toml", "--output", "run", "--quiet"]) == 2
-    assert "a cell as thin as 1 would need 5 periodic images within" in (
-        said := capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert "a cell as thin as 1 would need 5 periodic images within" in said
     assert said.endswith(": repeat it\n")
 
 

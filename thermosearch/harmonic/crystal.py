@@ -13,7 +13,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.cells import guess_primitive_matrix
 from phonopy.structure.symmetry import Symmetry
 
-from thermosearch.configuration import Configuration, from_ase, to_ase, validate
+from thermosearch.configuration import OVERLAP, Configuration, from_ase, to_ase, validate
 from thermosearch.harmonic.symmetry import SpaceGroup, space_group, symmetrise_matrix
 from thermosearch.runtime.errors import InputError
 
@@ -108,9 +108,6 @@ class Crystal:
 SYMMETRY_TOLERANCE = 1.0e-3
 """Distance, A, within which atoms that an operation brings together are the same."""
 
-OVERLAP = 0.1
-"""Distance, A, at which two atoms are one."""
-
 
 def make_crystal(
     atoms: Atoms,
@@ -171,7 +168,7 @@ def refuse_no_crystal(atoms: Atoms, label: str) -> None:
     ------
     InputError
         If the structure is not periodic, its cell singular or left-handed, or `validate` refuses
-        it; atoms nearer than 0.1 A overlap.
+        it; atoms within `OVERLAP` are one.
     """
     if not atoms.pbc.all():
         raise InputError(f"{label}: a crystal repeats in three directions; its pbc is {atoms.pbc}")

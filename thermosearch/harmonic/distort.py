@@ -13,9 +13,7 @@ from thermosearch.harmonic.crystal import Crystal, coordinate_masses, make_cryst
 from thermosearch.harmonic.prepare import Evaluate, imaginary, prepare
 from thermosearch.harmonic.statistics import Modes, normal_modes
 
-_FURTHER = np.linspace(0.04, 0.6, 15)
-
-AMPLITUDES = np.concatenate([_FURTHER, -_FURTHER])
+AMPLITUDES = np.outer([1.0, -1.0], np.linspace(0.04, 0.6, 15)).ravel()
 """Largest displacement of an atom, A, at which the energy along the mode is looked at."""
 
 DEGENERATE = 1.0e-3

@@ -32,10 +32,10 @@ def execute(study: HarmonicStudy, context: RunContext) -> Results:
     """
     problem = make_problem(study)
     for phase, crystal in zip(study.system.phases, problem.crystals, strict=True):
-        if phase.name in problem.stiff:
-            context.log.info("%s: no mode is imaginary: not displaced", crystal.name)
-        elif phase.distort:
+        if crystal.name in problem.displaced:
             context.log.info("%s: displaced to %s", crystal.name, crystal.group.name)
+        elif phase.distort:
+            context.log.info("%s: no mode is imaginary: not displaced", crystal.name)
     found = run_all(study, problem, context)
     if found is None:
         return Results("harmonic", "stopped")

@@ -40,14 +40,14 @@ class Problem:
         The phases, in the study's order, distorted where that was asked for.
     evaluations : int
         What the distortions cost.
-    stiff : tuple of str
-        Phases to be distorted that have no imaginary mode, and stay as given.
+    displaced : tuple of str
+        Phases that a distortion changed; those without an imaginary mode stay as given.
     """
 
     potential: Potential
     crystals: tuple[Crystal, ...]
     evaluations: int = 0
-    stiff: tuple[str, ...] = ()
+    displaced: tuple[str, ...] = ()
 
 
 def make_problem(study: HarmonicStudy) -> Problem:
@@ -74,10 +74,10 @@ def make_problem(study: HarmonicStudy) -> Problem:
         potential,
         crystals=tuple(each for each, _ in found),
         evaluations=sum(count for _, count in found),
-        stiff=tuple(
-            phase.name
-            for phase, before, (after, _) in zip(study.system.phases, crystals, found, strict=True)
-            if phase.distort and after is before
+        displaced=tuple(
+            after.name
+            for before, (after, _) in zip(crystals, found, strict=True)
+            if after is not before
         ),
     )
 

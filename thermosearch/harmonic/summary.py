@@ -56,11 +56,12 @@ def summarise(
     context : RunContext
         Rank 0 writes the structures into its folder.
     """
-    groups = _groups(study, points)
+    # Where the loop gave up there may be no crystal of this phase at all.
+    converged = [point for point in points if point.converged]
+    groups = _groups(study, converged)
     isobars = _isobars(study, crystals, groups, quasi)
     isobars = with_bulk_moduli(isobars)
     quantities = [each for isobar in isobars.values() for each in _stated(isobar)]
-    converged = [point for point in points if point.converged]
     if study.method.cell == "free":
         quantities += [_reached(point) for point in converged]
     quantities += [each for point in converged for each in _frequencies(point)]
@@ -68,9 +69,9 @@ def summarise(
     arrays: dict[str, Any] = {}
     for key, isobar in isobars.items():
         arrays |= _isobar_arrays(key, isobar)
-    for key, group in groups.items():
+    for key, group in _groups(study, points).items():
         arrays |= _courses(key, group)
-    for key, group in _groups(study, converged).items():
+    for key, group in groups.items():
         crystal = crystals[group[0].phase]
         arrays |= _below(f"bands/{key}", band_arrays(crystal, group))
         arrays |= _below(f"dos/{key}", density_arrays(crystal, group, study.analysis.mesh))
@@ -152,11 +153,7 @@ def _isobars(
     fixed = study.method.cell == "fixed"
     classical = study.method.statistics == "classical"
     isobars = {}
-    for key, everything in groups.items():
-        # Where the loop gave up there may be no crystal of this phase at all.
-        group = [point for point in everything if point.converged]
-        if not group:
-            continue
+    for key, group in groups.items():
         crystal, pressure = crystals[group[0].phase], None if fixed else group[0].pressure
         isobars[key] = of_points(crystal, group, pressure, classical=classical)
         harmonic = of_harmonic(crystal, group)

@@ -253,7 +253,7 @@ def _step(problem: PointProblem, state: State, fitted: Refit, row: Course) -> St
         damping = next_damping(state.damping * state.trust, before, fitted.change)
     # Shortened as a whole: single components would leave the strains that symmetry allows.
     largest = float(np.abs(state.drift.strain).max())
-    strain = trust * min(1.0, LARGEST_STRAIN / max(largest, LARGEST_STRAIN)) * state.drift.strain
+    strain = trust * (LARGEST_STRAIN / max(largest, LARGEST_STRAIN)) * state.drift.strain
     strains = np.einsum("kab,ab->k", problem.elastic.strains, strain)
     following = np.einsum("k,kmn->mn", strains, fitted.following)
     change = trust * damping * fitted.change + following

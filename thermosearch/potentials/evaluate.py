@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from thermosearch.configuration import Array, Configuration, pad, stack, validate
+from thermosearch.configuration import OVERLAP, Array, Configuration, pad, stack, validate
 from thermosearch.potentials.interface import (
     Committee,
     Neighbours,
@@ -38,7 +38,7 @@ def evaluate(
     configurations: Sequence[Configuration],
     properties: Collection[str] = ("energy", "forces"),
     *,
-    closest: float = 0.1,
+    closest: float = OVERLAP,
     invalid: Literal["raise", "nan"] = "raise",
     batching: Batching | None = None,
 ) -> list[Properties]:
@@ -111,7 +111,7 @@ def uncertainty(
     configurations: Sequence[Configuration],
     properties: Collection[str] = ("energy", "forces"),
     *,
-    closest: float = 0.1,
+    closest: float = OVERLAP,
     batching: Batching | None = None,
 ) -> list[Uncertainty]:
     """Evaluate the spread of a committee's members; arguments as for `evaluate`.

@@ -11,7 +11,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Float
 
-from thermosearch.configuration import validate
+from thermosearch.configuration import OVERLAP, validate
 from thermosearch.dataset import Dataset, Frame, read_dataset
 from thermosearch.neural.model import NeuralPotential, with_config
 from thermosearch.neural.parts import parts
@@ -247,7 +247,7 @@ def _tests(study: TrainStudy, symbols: Sequence[str]) -> dict[str, Dataset]:
         for frame in data:
             label = f"{each.file}: frame {frame.index}"
             # As `evaluate` will.
-            validate(frame.configuration, closest=0.1, label=label)
+            validate(frame.configuration, closest=OVERLAP, label=label)
         found[f"test_{each.file.stem}"] = data
     _elements(symbols, tuple(found.values()))
     return found
