@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+from pydantic import ValidationError
 from rattled import labelled_crystals
 
 from thermosearch.launch import run
@@ -65,6 +66,21 @@ def test_data_of_one_label_are_trained_on(
     (start,) = prepared(study).parts
     output = np.asarray(load(tmp_path / "run" / "model.npz").networks.output)
     assert np.abs(output - np.asarray(start.networks.output)).max() > 0.0
+
+
+def test_length_in_atoms_gone_through(tmp_path: Path) -> None:
+    study = content(tmp_path)
+    atoms = sum(item.atoms for item in prepared(study).train)
+    study["training"] = {"atoms_seen": 3 * atoms + 1, "validate_every": 1}
+    run(study, output=tmp_path / "run", quiet=True)
+    assert load_file(str(tmp_path / "run" / "model.npz")).about["epochs"] == [3]
+
+
+def test_two_lengths_are_refused(tmp_path: Path) -> None:
+    study = content(tmp_path)
+    study["training"]["atoms_seen"] = 100
+    with pytest.raises(ValidationError, match="epochs and atoms_seen both set the length"):
+        prepared(study)
 
 
 def test_weights_that_leave_nothing_to_learn_are_refused(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def _trained(
     A part is one descriptor with its members and draws by a seed of its own. The ranks share the
     parts; each trains its own one after the other.
     """
-    config, parts, ranks = study.training, prepared.parts, context.communicator
+    config = study.training.on(sum(item.atoms for item in prepared.train))
+    parts, ranks = prepared.parts, context.communicator
     shares = [range(first, len(parts), ranks.size) for first in range(min(len(parts), ranks.size))]
 
     @functools.lru_cache(maxsize=1)  # one at a time: its batches fill the memory

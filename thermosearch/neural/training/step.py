@@ -8,7 +8,14 @@ import equinox as eqx
 import jax
 import optax
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from thermosearch.configuration import Array
 from thermosearch.neural.model import NeuralPotential
@@ -24,6 +31,9 @@ class TrainConfig(StrictModel):
     ----------
     epochs : int
         Passes over the data.
+    atoms_seen : int or None
+        Length of the training as atoms gone through, instead of `epochs`: as many whole passes
+        over the data as come nearest. What a training costs does not depend on the data then.
     batch_atoms : int
         Atoms in a batch.
     optimiser : {"adam", "adamw", "adabelief", "nadam", "amsgrad"}
@@ -61,6 +71,7 @@ class TrainConfig(StrictModel):
     """
 
     epochs: PositiveInt = 300
+    atoms_seen: PositiveInt | None = None
     batch_atoms: PositiveInt = 192
     optimiser: Literal["adam", "adamw", "adabelief", "nadam", "amsgrad"] = "adam"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
@@ -78,6 +89,19 @@ class TrainConfig(StrictModel):
     retries: NonNegativeInt = 3
     seed: NonNegativeInt = 0
     loss: LossConfig = LossConfig()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainConfig":
+        if self.atoms_seen is not None and "epochs" in self.model_fields_set:
+            raise ValueError("epochs and atoms_seen both set the length: give one of them")
+        return self
+
+    def on(self, atoms: int) -> "TrainConfig":
+        """Copy for data of so many atoms, its length in epochs."""
+        if self.atoms_seen is None:
+            return self
+        epochs = max(1, round(self.atoms_seen / atoms))
+        return self.model_copy(update={"epochs": epochs, "atoms_seen": None})
 
 
 class Weights(NamedTuple):
