@@ -73,7 +73,9 @@ def test_length_in_atoms_gone_through(tmp_path: Path) -> None:
     atoms = sum(item.atoms for item in prepared(study).train)
     study["training"] = {"atoms_seen": 3 * atoms + 1, "validate_every": 1}
     run(study, output=tmp_path / "run", quiet=True)
-    assert load_file(str(tmp_path / "run" / "model.npz")).about["epochs"] == [3]
+    about = load_file(str(tmp_path / "run" / "model.npz")).about
+    assert about["epochs"] == [3]
+    assert about["training"]["epochs"] == 3
 
 
 def test_two_lengths_are_refused(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def execute(study: TrainStudy, context: RunContext) -> Results:
         Unusable data, or a training that diverged again and again.
     """
     prepared = prepare(study)
+    length = study.training.on(sum(item.atoms for item in prepared.train))
+    study = study.model_copy(update={"training": length})
     context.log.info(
         "%d structures to train on, %d held out; cutoff %.2f A",
         *(len(prepared.train), len(prepared.held_out), prepared.parts[0].cutoff),
@@ -92,8 +94,7 @@ def _trained(
     A part is one descriptor with its members and draws by a seed of its own. The ranks share the
     parts; each trains its own one after the other.
     """
-    config = study.training.on(sum(item.atoms for item in prepared.train))
-    parts, ranks = prepared.parts, context.communicator
+    config, parts, ranks = study.training, prepared.parts, context.communicator
     shares = [range(first, len(parts), ranks.size) for first in range(min(len(parts), ranks.size))]
 
     @functools.lru_cache(maxsize=1)  # one at a time: its batches fill the memory

@@ -97,11 +97,10 @@ class TrainConfig(StrictModel):
         return self
 
     def on(self, atoms: int) -> "TrainConfig":
-        """Copy for data of so many atoms, its length in epochs."""
+        """Copy for data of so many atoms, its length in `epochs`."""
         if self.atoms_seen is None:
             return self
-        epochs = max(1, round(self.atoms_seen / atoms))
-        return self.model_copy(update={"epochs": epochs, "atoms_seen": None})
+        return self.model_copy(update={"epochs": max(1, round(self.atoms_seen / atoms))})
 
 
 class Weights(NamedTuple):
