@@ -14,13 +14,13 @@ from thermosearch.harmonic.chain import Campaign, Chain
 from thermosearch.harmonic.crystal import effective_crystal
 from thermosearch.harmonic.evaluation import PORTION, evaluate_all, evaluate_requests
 from thermosearch.harmonic.finish import finish
-from thermosearch.harmonic.point import Point, PointProblem, QuasiHarmonic
+from thermosearch.harmonic.point import Point, PointProblem, QuasiHarmonic, shortfall
 from thermosearch.harmonic.prepare import Prepared, prepare, started
 from thermosearch.harmonic.problem import Problem
 from thermosearch.harmonic.quasi import SCALES, Lattice, lattices, quasi_harmonic
 from thermosearch.harmonic.records import from_arrays, to_arrays
 from thermosearch.harmonic.statistics import bath
-from thermosearch.harmonic.study import HarmonicStudy
+from thermosearch.harmonic.study import HarmonicStudy, MethodSection
 from thermosearch.harmonic.variational import State, ask, begin, tell
 from thermosearch.potentials.interface import Properties
 from thermosearch.runtime.context import RunContext
@@ -161,7 +161,7 @@ def _one_round(campaign: Campaign, progress: list[Progress]) -> list[Progress]:
         if state.done:
             point = finish(campaign, chains[k], points[k], state)
             after[k] = Progress((*progress[k].points, point), None)
-            _tell_user(point, campaign.study.method.error, context)
+            _tell_user(point, campaign.study.method, context)
     return after
 
 
@@ -193,7 +193,7 @@ def _first(point: PointProblem, chain: Chain, progress: Progress) -> State:
     return begin(point, effective_crystal(chain.crystal, whole, chain.prepared.static))
 
 
-def _tell_user(point: Point, error: float, context: RunContext) -> None:
+def _tell_user(point: Point, method: MethodSection, context: RunContext) -> None:
     atoms = len(point.effective.numbers)
     context.log.info(
         "%s, %g K, %.3g GPa: F = %.5f +- %.5f eV/atom after %d evaluations",
@@ -211,11 +211,12 @@ def _tell_user(point: Point, error: float, context: RunContext) -> None:
             point.phase,
             point.temperature,
         )
-    elif point.free_energy_error > error * atoms:
+    elif short := shortfall(point, method.error, method.strain_error):
         context.log.warning(
-            "%s, %g K: the error asked for was not reached with method.most_samples",
+            "%s, %g K: %s came short with method.most_samples",
             point.phase,
             point.temperature,
+            short,
         )
 
 

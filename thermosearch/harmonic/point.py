@@ -180,6 +180,17 @@ class Point(NamedTuple):
     hessian_error: Float[np.ndarray, " h"] | None = None
 
 
+def shortfall(point: Point, error: float, strain_error: float) -> str:
+    """Errors asked for (eV/atom; strain) that a point did not reach, in words; may be empty."""
+    per_atom = point.free_energy_error / len(point.effective.numbers)
+    strain, words = float(point.strain_error.max()), []
+    if per_atom > error:
+        words.append(f"error = {error:g} eV/atom ({per_atom:.2g})")
+    if strain > strain_error:
+        words.append(f"strain_error = {strain_error:g} ({strain:.2g})")
+    return " and ".join(words)
+
+
 class QuasiHarmonic(NamedTuple):
     """Quasi-harmonic approximation of a phase at one pressure, over the study's temperatures.
 

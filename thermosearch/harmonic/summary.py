@@ -20,7 +20,7 @@ from thermosearch.harmonic.isobar import (
     of_quasi_harmonic,
 )
 from thermosearch.harmonic.phases import Curve, bulk_modulus, gruneisen
-from thermosearch.harmonic.point import Point, QuasiHarmonic
+from thermosearch.harmonic.point import Point, QuasiHarmonic, shortfall
 from thermosearch.harmonic.quasi import SCALES
 from thermosearch.harmonic.study import HarmonicStudy, group_name
 from thermosearch.harmonic.transitions import doubtful, transitions, unlike
@@ -320,8 +320,8 @@ def _warnings(study: HarmonicStudy, points: Sequence[Point]) -> Iterator[str]:
                 f"{name} is not converged, and in iterations and structures alone: the limit of "
                 "refits (method.steps) came first"
             )
-        elif missed := _missed(study, point):
-            yield f"{name}: {missed} came short with method.most_samples"
+        elif short := shortfall(point, study.method.error, study.method.strain_error):
+            yield f"{name}: {short} came short with method.most_samples"
         if point.hessian_frequencies is not None and np.any(point.hessian_frequencies < 0.0):
             yield f"{name} is unstable: the free energy's curvature has a negative direction"
         found = point.integrated
@@ -340,17 +340,6 @@ def _warnings(study: HarmonicStudy, points: Sequence[Point]) -> Iterator[str]:
         count = max(point.imaginary for point in points if point.phase == phase)
         if count:
             yield f"{phase}: {count} harmonic modes of the structure as given are imaginary"
-
-
-def _missed(study: HarmonicStudy, point: Point) -> str:
-    """Errors asked for that a point did not reach, in words; empty where there are none."""
-    method, per_atom = study.method, point.free_energy_error / len(point.effective.numbers)
-    strain, words = float(point.strain_error.max()), []
-    if per_atom > method.error:
-        words.append(f"error = {method.error:g} eV/atom ({per_atom:.2g})")
-    if strain > method.strain_error:
-        words.append(f"strain_error = {method.strain_error:g} ({strain:.2g})")
-    return " and ".join(words)
 
 
 def _beyond_volumes(study: HarmonicStudy, quasi: Sequence[QuasiHarmonic]) -> Iterator[str]:
