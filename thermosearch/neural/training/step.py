@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import optax
 from jaxtyping import Float
+from optax.contrib import MuonDimensionNumbers, muon
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -23,6 +24,9 @@ from thermosearch.neural.training.batches import Batch
 from thermosearch.neural.training.loss import LossConfig, loss
 from thermosearch.runtime.study import StrictModel
 
+_SIZE_OF_ADAM = 0.2
+"""Root mean square of an orthogonal step's entries, in units of the rate: about that of Adam's."""
+
 
 class TrainConfig(StrictModel):
     """How to train.
@@ -36,8 +40,9 @@ class TrainConfig(StrictModel):
         over the data as come nearest. What a training costs does not depend on the data then.
     batch_atoms : int
         Atoms in a batch.
-    optimiser : {"adam", "adamw", "adabelief", "nadam", "amsgrad"}
-        From optax.
+    optimiser : {"muon", "adam", "adamw", "adabelief", "nadam", "amsgrad"}
+        From optax. Muon makes the steps of the networks' hidden layers orthogonal matrices (Liu et
+        al., arXiv:2502.16982) and takes Nadam for the rest.
     schedule : {"one_cycle", "cosine", "constant"}
         Of the learning rate.
     learning_rate : float
@@ -45,7 +50,7 @@ class TrainConfig(StrictModel):
     warm_up : float
         Share of the steps over which the rate rises (one cycle).
     weight_decay : float
-        Of adamw.
+        Of adamw, and of muon's matrices.
     clip : float
         Largest norm of the gradient.
     average_steps : float
@@ -73,7 +78,7 @@ class TrainConfig(StrictModel):
     epochs: PositiveInt = 300
     atoms_seen: PositiveInt | None = None
     batch_atoms: PositiveInt = 192
-    optimiser: Literal["adam", "adamw", "adabelief", "nadam", "amsgrad"] = "adam"
+    optimiser: Literal["muon", "adam", "adamw", "adabelief", "nadam", "amsgrad"] = "adam"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     learning_rate: PositiveFloat = 3e-3
     warm_up: float = Field(default=0.1, gt=0.0, lt=1.0)
@@ -157,7 +162,7 @@ def make_step(
 
 
 def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformation:
-    """Adam or a relative of it, with the schedule of its learning rate."""
+    """Muon, Adam or a relative of it, with the schedule of its learning rate."""
     schedules = {
         "one_cycle": lambda: optax.cosine_onecycle_schedule(
             steps, config.learning_rate, config.warm_up, div_factor=10.0, final_div_factor=300.0
@@ -166,8 +171,23 @@ def make_optimiser(config: TrainConfig, steps: int) -> optax.GradientTransformat
         "constant": lambda: optax.constant_schedule(config.learning_rate),
     }
     rate = schedules[config.schedule]()
-    if config.optimiser == "adamw":
+    if config.optimiser == "muon":
+        method = muon(
+            rate,
+            weight_decay=config.weight_decay,
+            muon_weight_dimension_numbers=_hidden_layers,
+            consistent_rms=_SIZE_OF_ADAM,
+        )
+    elif config.optimiser == "adamw":
         method = optax.adamw(rate, weight_decay=config.weight_decay)
     else:
         method = getattr(optax, config.optimiser)(rate)
     return optax.chain(optax.clip_by_global_norm(config.clip), method)
+
+
+def _hidden_layers(parameters: NeuralPotential) -> NeuralPotential:
+    """Axes of the matrices (members, in, out) of the hidden layers; None elsewhere."""
+    nothing = jax.tree.map(lambda _: None, parameters)
+    matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
+    layers = tuple(matrix for _ in parameters.networks.weights)
+    return eqx.tree_at(lambda m: m.networks.weights, nothing, layers, is_leaf=lambda x: x is None)
