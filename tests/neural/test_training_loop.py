@@ -41,9 +41,10 @@ def run_through(
 CONFIG = TrainConfig(epochs=6, batch_atoms=24, validate_every=2, learning_rate=2e-2)
 
 
-def test_training_learns(prepared: tuple) -> None:
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_training_learns(prepared: tuple, optimiser: str) -> None:
     model, examples = prepared
-    config = CONFIG.model_copy(update={"epochs": 60})
+    config = CONFIG.model_copy(update={"epochs": 60, "optimiser": optimiser})
     state = run_through(model, examples, [], config)[-1]
     first, last = state.history[0], state.history[-1]
     assert last["energy_mae"] < 0.5 * first["energy_mae"]
@@ -53,13 +54,15 @@ def test_training_learns(prepared: tuple) -> None:
     assert np.abs(members[0] - members[1]).max() > 1e-3
 
 
-def test_resumed_training_agrees_bit_for_bit(prepared: tuple) -> None:
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_resumed_training_agrees_bit_for_bit(prepared: tuple, optimiser: str) -> None:
     model, examples = prepared
-    data = (model, examples, examples[:3], CONFIG)
+    config = CONFIG.model_copy(update={"optimiser": optimiser})
+    data = (model, examples, examples[:3], config)
     whole = run_through(*data)[-1]
     half = run_through(*data, epochs=3)[-1]
     assert half.epoch == 3
-    (again,) = restored([model], CONFIG, Checkpoint(3, *saveable([half])))
+    (again,) = restored([model], config, Checkpoint(3, *saveable([half])))
     resumed = run_through(*data, state=again)[-1]
     assert resumed.history == whole.history
     ends = [jax.tree.leaves(loop.trained(model, state)) for state in (whole, resumed)]
@@ -205,14 +208,3 @@ def test_muon_steps_are_orthogonal_in_hidden_layers_and_nadams_elsewhere(prepare
     ]
     for a, b in zip(*others, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
-
-
-def test_muon_learns_and_resumes_bit_for_bit(prepared: tuple) -> None:
-    model, examples = prepared
-    config = CONFIG.model_copy(update={"optimiser": "muon", "epochs": 40})
-    whole = run_through(model, examples, [], config)[-1]
-    assert whole.history[-1]["force_mae"] < 0.5 * whole.history[0]["force_mae"]
-    half = run_through(model, examples, [], config, epochs=20)[-1]
-    (again,) = restored([model], config, Checkpoint(20, *saveable([half])))
-    resumed = run_through(model, examples, [], config, state=again)[-1]
-    assert resumed.history == whole.history

@@ -189,5 +189,5 @@ def _hidden_layers(parameters: NeuralPotential) -> NeuralPotential:
     """Axes of the matrices (members, in, out) of the hidden layers; None elsewhere."""
     nothing = jax.tree.map(lambda _: None, parameters)
     matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
-    layers = tuple(matrix for _ in parameters.networks.weights)
+    layers = (matrix,) * len(parameters.networks.weights)
     return eqx.tree_at(lambda m: m.networks.weights, nothing, layers, is_leaf=lambda x: x is None)
